@@ -1,0 +1,230 @@
+"""How many sites stand in a cell: those detected, those missed, and those on ground not searched.
+
+With density l (sites per km2) of a cell, searched ground s, other ground u and recall r, the true
+sites among the detections are Poisson with mean l*r*s, the missed ones with l*(1-r)*s and those on
+other ground with l*u, all independent given l (thinning of a Poisson process). A Gamma(a, b) prior of
+l, by moments over the searched cells, gives l | D ~ Gamma(a + D, b + r*s), so that
+
+    E[T] = D + (a + D) / (b + r*s) * ((1 - r)*s + u),   D = sum of p_site.
+
+D itself is Poisson-binomial, variance sum p(1 - p). Errors of calibration and recall are shared by
+all cells, and the density of unsearched ground is alike in neighbouring cells: over a group of cells
+their standard deviations add, while the variances of everything else add. Intervals are the 5 and
+95 % points of the Gamma distribution of that mean and variance, widened to whole sites.
+
+Sources: Kingman, Poisson Processes (1993), 5.1; Gelman et al., Bayesian Data Analysis (2013), 2.6;
+Marshall, Applied Statistics 40 (1991) 283-294 for the moments.
+"""
+
+from dataclasses import dataclass
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import gammaincinv
+
+from models.site_class import SiteClass
+from tiles.cells import SQUARE_METRES_PER_KM2, Cell
+from tiles.coverage import SEARCHED
+from tiles.errors import ConfigError
+
+Floats = npt.NDArray[np.float64]
+
+Z_90 = 1.6448536269514722  # half of a 90 % normal interval in standard deviations
+COUNTED_FROM = 0.5  # a site counts in whole numbers from this p_site on: likelier than not
+FEWEST_CELLS = 10  # below, a variance between cells is guesswork and the prior says: sd = mean
+LEAST_SPREAD = 0.05  # densities differ between cells by 5 % at least; keeps the prior proper
+PRIOR_SITES = 0.5  # Jeffreys' half a site at the class's prevalence keeps an empty region above zero
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Share of the class's sites that the detector finds at its threshold, with a 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.mean <= self.high <= 1:
+            raise ConfigError(
+                f"recall {self.mean} with interval {self.low} to {self.high}: these must rise "
+                "within (0, 1]; evaluate the weights again."
+            )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number of sites with its 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class GammaPrior:
+    """Gamma distribution of a rate: shape without unit, rate in units of exposure."""
+
+    shape: float
+    rate: float
+
+    @property
+    def mean(self) -> float:
+        """Mean of the rate, per unit of exposure."""
+        return self.shape / self.rate
+
+
+def expected_by_cell(
+    sites: pd.DataFrame, coverage: pd.DataFrame, recall: Recall, site_class: SiteClass
+) -> pd.DataFrame:
+    """Return the expected number of sites of every cell, with 90 % interval and its parts.
+
+    Sites in cells that the coverage does not hold (a centre a few metres beyond the region's edge)
+    count in no cell.
+
+    Args:
+        sites: linked sites: cell_id, p_site, p_low, p_high.
+        coverage: a COVERAGE table of one period.
+        recall: of the detector, at the threshold the detections were made with.
+        site_class: its prevalence is the prior where little was searched.
+
+    Returns:
+        One row a cell, sorted by row and column: cell_id, row, col, area_km2, searched_km2, n_sites
+        (p_site of 0.5 or more), expected_sites, expected_low, expected_high; and for sums over cells
+        var_own, sd_density, sd_recall, sd_calibration (see the module's text).
+    """
+    cells = _cells(coverage)
+    _add_sites(cells, sites)
+    prevalence = site_class.prevalence_per_1000km2 / 1000
+    middle, low, high = (
+        _expectation(cells, r, prevalence) for r in (recall.mean, recall.low, recall.high)
+    )
+    cells["expected_sites"] = middle.mean
+    cells["var_own"] = middle.var_own
+    cells["sd_density"] = middle.sd_density
+    cells["sd_recall"] = np.abs(low.mean - high.mean) / (2 * Z_90)
+    cells["sd_calibration"] = middle.gain * cells["p_spread"] / (2 * Z_90)
+    variance = cells["var_own"] + cells[SHARED].pow(2).sum(axis=1)
+    interval = interval_90(cells["expected_sites"].to_numpy(), variance.to_numpy())
+    cells["expected_low"], cells["expected_high"] = interval
+    return cells.drop(columns=["detected", "var_detected", "p_spread"])
+
+
+SHARED = ["sd_density", "sd_recall", "sd_calibration"]  # errors alike in all cells of a group
+
+
+def expected_over(cells: pd.DataFrame) -> Estimate:
+    """Add up the cells of a group or region; shared errors add as standard deviations."""
+    mean, variance = moments_over(cells)
+    low, high = interval_90(np.array([mean]), np.array([variance]))
+    return Estimate(mean, float(low[0]), float(high[0]))
+
+
+def moments_over(cells: pd.DataFrame) -> tuple[float, float]:
+    """Return mean and variance of the number of sites in all these cells together."""
+    variance = cells["var_own"].sum() + (cells[SHARED].sum() ** 2).sum()
+    return float(cells["expected_sites"].sum()), float(variance)
+
+
+def interval_90(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Return 5 and 95 % points of Gamma distributions, widened to whole sites."""
+    spread = (variance > 0) & (mean > 0)
+    shape = np.where(spread, mean**2 / np.where(spread, variance, 1.0), 1.0)
+    scale = mean / shape
+    low, high = (np.where(spread, gammaincinv(shape, q) * scale, mean) for q in (0.05, 0.95))
+    return np.floor(low), np.ceil(high)
+
+
+def gamma_prior(
+    counts: Floats, exposure: Floats, noise_variance: float, mean: float, least_spread: float
+) -> GammaPrior:
+    """Fit a Gamma distribution to rates by moments (Marshall 1991), noise of the counts taken out.
+
+    Args:
+        counts: one count a place; may be fractional, and negative when noised.
+        exposure: positive, one a place.
+        noise_variance: of the noise that was added to each count.
+        mean: mean of the rates, positive.
+        least_spread: smallest standard deviation of the rates, as a share of their mean.
+    """
+    if len(counts) < FEWEST_CELLS:
+        return GammaPrior(1.0, 1.0 / mean)
+    rates = counts / exposure
+    seen = np.sum(exposure * (rates - mean) ** 2) / exposure.sum()
+    by_chance = mean / exposure.mean() + noise_variance * np.sum(1 / exposure) / exposure.sum()
+    variance = max(float(seen - by_chance), (least_spread * mean) ** 2)
+    return GammaPrior(mean**2 / variance, mean / variance)
+
+
+@dataclass(frozen=True)
+class _Expectation:
+    """Moments of the number of sites of each cell at one recall."""
+
+    mean: Floats
+    var_own: Floats
+    sd_density: Floats
+    gain: Floats  # sites more for each true site more among the detections
+
+
+def _expectation(cells: pd.DataFrame, recall: float, prevalence_per_km2: float) -> _Expectation:
+    detected, var_detected = cells["detected"].to_numpy(), cells["var_detected"].to_numpy()
+    searched = cells["searched_km2"].to_numpy()
+    unsearched = np.maximum(cells["area_km2"].to_numpy() - searched, 0)
+    prior = _density_prior(detected, recall * searched, prevalence_per_km2)
+    missed = (1 - recall) * searched
+    rate = prior.rate + recall * searched
+    density = (prior.shape + detected) / rate
+    var_density = (prior.shape + detected + var_detected) / rate**2
+    open_ground = missed + unsearched
+    var_own = (
+        var_detected * (1 + 2 * open_ground / rate)
+        + density * open_ground
+        + var_density * missed * (missed + 2 * unsearched)
+    )
+    return _Expectation(
+        mean=detected + density * open_ground,
+        var_own=var_own,
+        sd_density=np.sqrt(var_density) * unsearched,
+        gain=1 + open_ground / rate,
+    )
+
+
+def _density_prior(detected: Floats, exposure_km2: Floats, prevalence_per_km2: float) -> GammaPrior:
+    seen = exposure_km2 > 0
+    counts, exposure = detected[seen], exposure_km2[seen]
+    mean = (counts.sum() + PRIOR_SITES) / (exposure.sum() + PRIOR_SITES / prevalence_per_km2)
+    return gamma_prior(counts, exposure, 0.0, float(mean), LEAST_SPREAD)
+
+
+def _cells(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Area and searched area of each cell, in the grid's order."""
+    area = coverage.groupby("cell_id")["area_km2"].sum()
+    seen = coverage[coverage["status"].isin(SEARCHED)]
+    searched = seen.groupby("cell_id")["area_km2"].sum().reindex(area.index, fill_value=0.0)
+    cells = pd.DataFrame({"area_km2": area, "searched_km2": searched}).reset_index()
+    places = [Cell.parse(str(cell_id)) for cell_id in cells["cell_id"]]
+    cells.insert(1, "row", np.array([place.row for place in places], dtype=np.int64))
+    cells.insert(2, "col", np.array([place.col for place in places], dtype=np.int64))
+    return cells.sort_values(["row", "col"], ignore_index=True)
+
+
+def _add_sites(cells: pd.DataFrame, sites: pd.DataFrame | gpd.GeoDataFrame) -> None:
+    p_site = sites["p_site"]
+    per_site = pd.DataFrame(
+        {
+            "n_sites": (p_site >= COUNTED_FROM).astype("int64"),
+            "detected": p_site,
+            "var_detected": p_site * (1 - p_site),
+            "p_spread": sites["p_high"] - sites["p_low"],
+        }
+    )
+    sums = per_site.groupby(sites["cell_id"]).sum().reindex(cells["cell_id"], fill_value=0)
+    for name in per_site:
+        cells[name] = sums[name].to_numpy()
+
+
+def whole_cell_km2(cell_id: str) -> float:
+    """Area of a whole cell in km2: the grid is equal-area."""
+    return Cell.parse(cell_id).size_m ** 2 / SQUARE_METRES_PER_KM2

@@ -1,0 +1,129 @@
+"""Which site to look at first, and why, in words about imagery and area only."""
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from maps.evidence import groups_of_cells
+from maps.hotspots import NOT_TESTED
+from maps.linking import SITES
+from models.site_class import Limits, SiteClass
+
+Floats = npt.NDArray[np.float64]
+
+HOTSPOT_SHARE = {"hot_99": 1.0, "hot_95": 0.8, "hot_90": 0.6}  # strongest class first, evenly down
+NEUTRAL = 0.5  # a figure that is not there neither lifts nor lowers
+PRIORITY_DECIMALS = 6  # ties are ties: sums in another order must not reshuffle the list
+
+
+class PriorityWeights(BaseModel):
+    """How much each column counts; only their proportions matter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p_site: float = Field(default=0.6, ge=0)
+    """A visit to a place that is no site is lost: this counts most."""
+    hotspot: float = Field(default=0.2, ge=0)
+    """Several sites within a drive of each other."""
+    size_fit: float = Field(default=0.1, ge=0)
+    """Boxes of unusual size are more often something else, or badly placed."""
+    area: float = Field(default=0.1, gt=0)
+    """What is known of the whole group of cells. Above zero, so that the sum never is."""
+
+
+def rank_sites(
+    sites: gpd.GeoDataFrame,
+    hotspots: pd.DataFrame,
+    site_class: SiteClass,
+    weights: PriorityWeights | None = None,
+    *,
+    groups: pd.DataFrame | None = None,
+    partition: pd.DataFrame | None = None,
+) -> gpd.GeoDataFrame:
+    """Return the full SITES table, first rank first.
+
+    The priority is the weighted mean of columns in [0, 1]: p_site, the hotspot class of the cell,
+    how usual the size is, and, where `groups` and `partition` are given, the group's reporting rate
+    against the median group, ratio / (1 + ratio). That last figure stands in no column of the sites
+    and in no reason: it is a noised figure of a whole group and says nothing of a site.
+
+    Args:
+        sites: what `link_sites` returns.
+        hotspots: what `find_hotspots` returns.
+        site_class: usual sizes and the name of what is looked for.
+        weights: how much each column counts.
+        groups: a GROUPS table.
+        partition: group_id and cell_ids.
+    """
+    weights = weights or PriorityWeights()
+    table = sites.copy()
+    table["size_fit"] = size_fit(table, site_class)
+    classes = hotspots.set_index("cell_id")["hotspot_class"]
+    table["hotspot_class"] = table["cell_id"].map(classes).fillna(NOT_TESTED)
+    shares = {
+        "p_site": table["p_site"].to_numpy(),
+        "hotspot": table["hotspot_class"].map(HOTSPOT_SHARE).fillna(0.0).to_numpy(),
+        "size_fit": table["size_fit"].to_numpy(),
+        "area": _area_share(table["cell_id"], groups, partition),
+    }
+    factors = weights.model_dump()
+    total = sum(factors[name] * share for name, share in shares.items())
+    table["priority"] = np.round(total / sum(factors.values()), PRIORITY_DECIMALS)
+    table = table.sort_values(
+        ["priority", "p_site", "site_id"], ascending=[False, False, True], kind="stable"
+    ).reset_index(drop=True)
+    table["rank"] = np.arange(1, len(table) + 1, dtype=np.int64)
+    table["reason"] = [reason(row, site_class) for row in table.to_dict("records")]
+    return table[[*SITES.column_names, "geometry"]]
+
+
+def size_fit(sites: pd.DataFrame, site_class: SiteClass) -> Floats:
+    """Return 1 within the middle half of the class's range of lengths and widths, down to 0 outside."""
+    length = _fit(sites["length_m"].to_numpy(), site_class.length_m)
+    return np.minimum(length, _fit(sites["width_m"].to_numpy(), site_class.width_m))
+
+
+def _fit(value: Floats, limits: Limits) -> Floats:
+    quarter = max((limits.high - limits.low) / 4, 1e-9)
+    from_end = np.minimum(value - limits.low, limits.high - value)
+    return np.clip(from_end / quarter, 0.0, 1.0)
+
+
+def reason(site: dict[str, object], site_class: SiteClass) -> str:
+    """Say why a site stands where it stands: imagery and area, never reports."""
+    parts = [
+        f"{_how_likely(float(str(site['p_site'])))} a {site_class.title.lower()} "
+        f"({site['p_site']:.0%}, 90 % interval {site['p_low']:.0%} to {site['p_high']:.0%})",
+        _size(site),
+    ]
+    if site["hotspot_class"] in HOTSPOT_SHARE:
+        sure = str(site["hotspot_class"]).removeprefix("hot_")
+        parts.append(f"in a hotspot ({sure} % sure): sites are denser here than by chance")
+    scenes = int(str(site["n_scenes"]))
+    parts.append(f"seen in {scenes} images" if scenes > 1 else "seen in one image")
+    if site["unfamiliar"]:
+        parts.append("the imagery here is unlike what the detector learned from: look first")
+    return "; ".join(parts) + "."
+
+
+def _how_likely(p_site: float) -> str:
+    words = ((0.9, "Very likely"), (0.7, "Likely"), (0.5, "More likely than not"))
+    return next((word for least, word in words if p_site >= least), "Possibly")
+
+
+def _size(site: dict[str, object]) -> str:
+    usual = "a usual size" if float(str(site["size_fit"])) >= NEUTRAL else "an unusual size"
+    return f"{site['length_m']:.0f} m by {site['width_m']:.0f} m, {usual}"
+
+
+def _area_share(
+    cell_ids: pd.Series, groups: pd.DataFrame | None, partition: pd.DataFrame | None
+) -> Floats:
+    neutral = np.full(len(cell_ids), NEUTRAL)
+    if groups is None or partition is None or groups["report_rate"].notna().sum() == 0:
+        return neutral
+    rate = groups.set_index("group_id")["report_rate"]
+    ratio = cell_ids.map(groups_of_cells(partition)).map(rate / rate.median()).to_numpy(float)
+    return np.where(np.isfinite(ratio), ratio / (1 + ratio), neutral)

@@ -1,0 +1,186 @@
+"""How many people report per expected site: rates from noised counts, the noise in the likelihood.
+
+The noised count of a group is Y = C + N, with C Poisson(rate * E), E the expected sites of the group
+and N discrete Laplace with P(N = k) proportional to exp(-|k| / scale) (Ghosh, Roughgarden and
+Sundararajan, SIAM J. Comput. 41 (2012) 1673-1693). The rate has a Gamma prior whose mean and
+spread come from all groups, the variance of the noise taken out (`gamma_prior`). P(Y | rate) is the
+finite convolution over C, summed exactly; the posterior is computed on a grid of rates, averaged over
+five equally likely values of E, so the interval holds noise, chance and doubt about E at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import gammaincinv, gammaln
+
+from maps.expected import GammaPrior, gamma_prior
+from tiles.errors import TableError
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+REACH_SCALES = 20  # noise beyond 20 scales has a chance of 2e-9: the convolution stops there
+GRID_RATES = 240  # 7 decades in steps of 7 %, interpolated: far finer than any interval here
+FEWEST_SITES = 5.0  # a rate over fewer expected sites would be a statement about particular sites
+LEAST_SPREAD = 0.5  # places differ in how freely people speak: by half of the mean at least
+PRIOR_REPORTERS = 0.5  # a mean of no reporters at all is not believed: half a reporter in all
+EXPOSURE_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True)
+class Release:
+    """The noised counts of one industry and period, on the groups of one partition."""
+
+    release_id: str
+    count_noised: pd.Series  # int64, by group_id
+    noise_scale: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class ReportingRates:
+    """Reporters per expected site and period; arrays of one length, NaN where too few to say."""
+
+    rate: Floats
+    low: Floats
+    high: Floats
+    stands_out: npt.NDArray[np.bool_]  # noise alone gives so many in one case of twenty at most
+    mean: float  # over all groups
+
+
+def select_release(
+    noised: pd.DataFrame,
+    group_ids: pd.Series,
+    partition_sha256: str,
+    industry: str,
+    period: str,
+) -> Release:
+    """Take the rows of a NOISED_COUNTS table that speak of this survey.
+
+    Args:
+        noised: the table as read.
+        group_ids: groups of the partition in use.
+        partition_sha256: SHA-256 of the partition's file.
+        industry: HTCDS code of the site class.
+        period: months of the survey, as 2025-11/2026-06.
+
+    Raises:
+        TableError: counts are missing or fractional, belong to another partition, name unknown or
+            repeated groups, or none is of this industry and period.
+    """
+    _check_counts(noised)
+    other = set(noised["partition_sha256"]) - {partition_sha256}
+    if other:
+        raise TableError(
+            f"the noised counts belong to the partition {min(other)[:12]}..., this one is "
+            f"{partition_sha256[:12]}...: give the partition that the release was made on."
+        )
+    unknown = sorted(set(noised["group_id"]) - set(group_ids))
+    if unknown:
+        raise TableError(f"the noised counts name a group {unknown[0]!r} that the partition lacks.")
+    rows = noised[(noised["industry"] == industry) & (noised["period"] == period)]
+    if rows.empty:
+        found = sorted(set(zip(noised["industry"], noised["period"], strict=True)))
+        raise TableError(
+            f"no noised counts for {industry} in {period}, only for {found}: release that period."
+        )
+    if rows["group_id"].duplicated().any() or rows["release_id"].nunique() > 1:
+        raise TableError(
+            f"the noised counts hold {industry} in {period} more than once: give one release."
+        )
+    first = rows.iloc[0]
+    return Release(
+        str(first["release_id"]),
+        rows.set_index("group_id")["count_noised"],
+        float(first["noise_scale"]),
+        float(first["epsilon"]),
+    )
+
+
+def _check_counts(noised: pd.DataFrame) -> None:
+    if noised["count_noised"].isna().any() or not pd.api.types.is_integer_dtype(
+        noised["count_noised"]
+    ):
+        raise TableError("noised counts must be whole numbers, none missing: release them again.")
+    scale = noised["noise_scale"]
+    if len(noised) and not (scale.gt(0) & np.isfinite(scale)).all() | (scale.nunique() != 1):
+        raise TableError("noised counts need one positive noise_scale: release them again.")
+
+
+def reporting_rates(
+    counts: Ints, noise_scale: float, expected: Floats, expected_variance: Floats
+) -> ReportingRates:
+    """Estimate each group's rate with its 90 % interval.
+
+    A rate is given where at least five sites are expected and the noise does not drown the count:
+    the count itself, or what the mean rate would give, reaches the noise's 90 % half-width.
+
+    Args:
+        counts: noised reporters, one a group, may be negative.
+        noise_scale: scale of the discrete Laplace noise, in reporters.
+        expected: expected sites, positive.
+        expected_variance: their variance.
+    """
+    mean, prior = _prior(counts, noise_scale, expected)
+    reach = noise_reach(noise_scale, 0.05)
+    sayable = (expected >= FEWEST_SITES) & (np.maximum(counts, mean * expected) >= reach)
+    rates = np.full((3, len(counts)), np.nan)
+    for group in np.flatnonzero(sayable):
+        exposure = _exposure_nodes(float(expected[group]), float(expected_variance[group]))
+        rates[:, group] = _posterior(int(counts[group]), noise_scale, exposure, prior)
+    return ReportingRates(rates[0], rates[1], rates[2], counts >= reach, mean)
+
+
+def noise_reach(scale: float, chance: float) -> int:
+    """Return the smallest whole number that noise reaches, on one side, with at most this chance."""
+    q = np.exp(-1 / scale)  # P(N >= k) = q^k / (1 + q) for k >= 1
+    return max(1, int(np.ceil(np.log(chance * (1 + q)) / np.log(q))))
+
+
+def noise_variance(scale: float) -> float:
+    """Variance of the discrete Laplace distribution."""
+    q = float(np.exp(-1 / scale))
+    return 2 * q / (1 - q) ** 2
+
+
+def likelihood(count: int, noise_scale: float, means: Floats) -> Floats:
+    """Return P(noised count | Poisson mean), for an array of means of any shape."""
+    reach = int(np.ceil(REACH_SCALES * noise_scale)) + 1
+    true = np.arange(max(0, count - reach), max(0, count + reach) + 1)
+    q = np.exp(-1 / noise_scale)
+    noise = (1 - q) / (1 + q) * q ** np.abs(count - true)
+    log_poisson = np.log(means)[..., None] * true - means[..., None] - gammaln(true + 1)
+    return np.asarray(np.exp(log_poisson) @ noise)
+
+
+def _prior(counts: Ints, noise_scale: float, expected: Floats) -> tuple[float, GammaPrior]:
+    """Mean rate over all groups, and the prior fitted to those where sites are expected."""
+    some = expected >= 1  # rates over a fraction of a site are all noise
+    mean = max(float(counts[some].sum()), PRIOR_REPORTERS) / max(float(expected[some].sum()), 1.0)
+    noise = noise_variance(noise_scale)
+    observed = counts[some].astype(np.float64)
+    return mean, gamma_prior(observed, expected[some], noise, mean, LEAST_SPREAD)
+
+
+def _exposure_nodes(mean: float, variance: float) -> Floats:
+    if variance <= 0:
+        return np.array([mean])
+    shape = mean**2 / variance
+    return np.asarray(gammaincinv(shape, EXPOSURE_QUANTILES) * mean / shape)
+
+
+def _posterior(
+    count: int, noise_scale: float, exposure: Floats, prior: GammaPrior
+) -> tuple[float, float, float]:
+    """Mean, 5 and 95 % points of the rate."""
+    # From far below the prior's mean to far beyond what the count could mean.
+    top = max(100 * prior.mean, 10 * (max(count, 0) + 10 * noise_scale + 1) / exposure.min())
+    grid = np.geomspace(1e-4 * prior.mean, top, GRID_RATES)
+    density = likelihood(count, noise_scale, grid[:, None] * exposure).mean(axis=1)
+    log_prior = prior.shape * np.log(grid) - prior.rate * grid  # a log grid: one power more
+    weight = density * np.exp(log_prior - log_prior.max())
+    weight /= weight.sum()
+    low, high = np.interp((0.05, 0.95), np.cumsum(weight) - weight / 2, grid)
+    return float(weight @ grid), float(low), float(high)

@@ -1,0 +1,161 @@
+"""From score to probability at a stated prevalence, fitted only on places that training never saw."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.detection import SiteProbabilities
+
+Floats = NDArray[np.float64]
+
+# Scores of exactly 0 or 1 have no log-odds; beyond these the network's rounding says nothing.
+SCORE_CLIP = 1e-4
+# Two-sided 90 % of the normal distribution.
+Z_90 = 1.6448536269514722
+# Keeps the fit finite when detections are few or perfectly separated: a weak prior on the slope.
+RIDGE = 1e-2
+# Enough replicates for the covariance of two coefficients; more changes the second digit.
+BOOTSTRAP_REPLICATES = 200
+PROBABILITY_DECIMALS = 4
+
+
+class Calibration(BaseModel):
+    """logit P(site | score) = intercept + slope * logit(score), at a stated prevalence.
+
+    The coefficients' covariance comes from a bootstrap over places, so the interval says how far
+    the curve itself is known; it does not say how far a new region differs from those places.
+
+    Attributes:
+        intercept: Log-odds of a detection with score 0.5.
+        slope: Log-odds of P per log-odds of score.
+        variance_intercept: Variance of the intercept.
+        variance_slope: Variance of the slope.
+        covariance: Covariance of the two.
+        prevalence_per_1000km2: Sites per 1,000 km2 that the probabilities presuppose.
+        n_true: Detections on a site that the fit saw.
+        n_false: Detections on no site that the fit saw.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    intercept: float
+    slope: float
+    variance_intercept: float = Field(ge=0)
+    variance_slope: float = Field(ge=0)
+    covariance: float
+    prevalence_per_1000km2: float = Field(gt=0)
+    n_true: int = Field(ge=0)
+    n_false: int = Field(ge=0)
+
+    def probabilities(self, scores: Floats) -> SiteProbabilities:
+        """Calibrated probability and its 90 % interval (delta method) of each score."""
+        logits = score_logit(scores)
+        centre = self.intercept + self.slope * logits
+        variance = (
+            self.variance_intercept
+            + 2 * self.covariance * logits
+            + self.variance_slope * logits**2
+        )
+        half = Z_90 * np.sqrt(np.maximum(variance, 0.0))
+        return SiteProbabilities(
+            p=_sigmoid(centre), low=_sigmoid(centre - half), high=_sigmoid(centre + half)
+        )
+
+    def at_prevalence(self, per_1000km2: float) -> Calibration:
+        """The same curve for land with another density of sites.
+
+        Only the prior odds change (label shift; Saerens, Latinne and Decaestecker, 2002): how a
+        site looks, and how often other land looks like one, stay as they were.
+        """
+        shift = math.log(per_1000km2 / self.prevalence_per_1000km2)
+        return self.model_copy(
+            update={
+                "intercept": self.intercept + shift,
+                "prevalence_per_1000km2": per_1000km2,
+            }
+        )
+
+
+def score_logit(scores: Floats) -> Floats:
+    """Log-odds of scores, clipped away from 0 and 1."""
+    clipped = np.clip(np.asarray(scores, float), SCORE_CLIP, 1 - SCORE_CLIP)
+    return np.log(clipped / (1 - clipped))
+
+
+def fit_calibration(
+    scores: Floats,
+    is_site: NDArray[np.bool_],
+    region_per_1000km2: Floats,
+    place: NDArray[np.int64],
+    prevalence_per_1000km2: float,
+    seed: int = 0,
+) -> Calibration:
+    """Fit the curve on detections in places that the network was not trained on.
+
+    Each detection enters with the density of sites where it was found as a known offset of the
+    log-odds (prior correction; King and Zeng, 2001), so that a sample rich in sites, such as tiles
+    chosen because they hold one, does not make the survey overconfident.
+
+    Args:
+        scores: Scores in [0, 1], shape (n,).
+        is_site: Whether the detection lies on a labelled site, shape (n,).
+        region_per_1000km2: Density of sites of the sample each detection comes from, shape (n,).
+        place: Number of the block of land each detection comes from; the bootstrap's unit.
+        prevalence_per_1000km2: Density that the probabilities are to presuppose.
+        seed: Of the bootstrap.
+    """
+    logits, target = score_logit(scores), np.asarray(is_site, float)
+    offsets = np.log(np.asarray(region_per_1000km2, float) / prevalence_per_1000km2)
+    coefficients = _fit(logits, target, offsets, np.ones_like(logits))
+    spread = np.cov(_bootstrap(logits, target, offsets, place, seed).T)
+    return Calibration(
+        intercept=float(coefficients[0]),
+        slope=float(coefficients[1]),
+        variance_intercept=float(spread[0, 0]),
+        variance_slope=float(spread[1, 1]),
+        covariance=float(spread[0, 1]),
+        prevalence_per_1000km2=prevalence_per_1000km2,
+        n_true=int(target.sum()),
+        n_false=int(len(target) - target.sum()),
+    )
+
+
+def _bootstrap(
+    logits: Floats, target: Floats, offsets: Floats, place: NDArray[np.int64], seed: int
+) -> Floats:
+    """Coefficients of fits on places drawn with replacement, shape (replicates, 2)."""
+    rng = np.random.default_rng(seed)
+    _, index = np.unique(place, return_inverse=True)
+    n_places = int(index.max()) + 1
+    draws = rng.multinomial(
+        n_places, np.full(n_places, 1 / n_places), size=BOOTSTRAP_REPLICATES
+    ).astype(float)
+    return np.stack([_fit(logits, target, offsets, draw[index]) for draw in draws])
+
+
+def _fit(logits: Floats, target: Floats, offsets: Floats, weights: Floats) -> Floats:
+    """Intercept and slope of a weighted logistic regression with offsets, by Newton's method."""
+    design = np.stack([np.ones_like(logits), logits], axis=1)
+    beta = np.array([0.0, 1.0])
+    prior = np.array([0.0, 1.0])
+    for _ in range(50):
+        p = _raw_sigmoid(design @ beta + offsets)
+        gradient = design.T @ (weights * (target - p)) - RIDGE * (beta - prior)
+        curvature = design.T @ (design * (weights * p * (1 - p))[:, None]) + RIDGE * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        beta = beta + np.clip(step, -2.0, 2.0)
+        if np.abs(step).max() < 1e-10:
+            break
+    return np.asarray(beta)
+
+
+def _raw_sigmoid(values: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, -30, 30))))
+
+
+def _sigmoid(values: Floats) -> Floats:
+    return np.round(_raw_sigmoid(values), PROBABILITY_DECIMALS)

@@ -1,0 +1,182 @@
+"""The fully convolutional network: pixels to a heatmap of centres with offset, size and direction."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+
+from models.weights import NetworkShape
+
+# The coarsest stage; blocks that start on multiples of this see the same pooling windows.
+STRIDE = 8
+# A kiln's core is about 10 x 5 px: at 2 px a cell, touching kilns still have their own peaks.
+CELL_PX = 2
+# Heatmap, offset (row, col), log length, log width, cos and sin of twice the angle.
+N_OUTPUTS = 7
+# Sizes are predicted as log-ratios to a typical kiln, so that an untrained net starts near one.
+TYPICAL_LENGTH_PX = 11.0
+TYPICAL_WIDTH_PX = 5.5
+# Contrast under 2 % of the brightness is sensor noise, and is not blown up to full contrast.
+CONTRAST_FLOOR = 0.02
+# A normalised pixel beyond 6 deviations (a white roof in a dark field) says no more at 60.
+CLIP = 6.0
+# Focal loss starts stable when an untrained net calls one cell in a hundred a centre.
+PRIOR = 0.01
+
+
+class ConvUnit(nn.Sequential):
+    """3 x 3 convolution, batch normalisation, ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Residual(nn.Module):
+    """Two convolutions around a shortcut (He et al., 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = ConvUnit(channels, channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (batch, channels, y, x) in and out."""
+        return F.relu(x + self.norm(self.conv(self.first(x))))
+
+
+class KilnNet(nn.Module):
+    """Stages at strides 2, 4 and 8, merged back to stride 2 (in the manner of CenterNet, 2019)."""
+
+    def __init__(self, shape: NetworkShape, n_bands: int = 3) -> None:
+        super().__init__()
+        self.shape = shape
+        c2, (c4, c8) = shape.stem_channels, shape.stage_channels
+        self.stem = nn.Sequential(ConvUnit(4 * n_bands, c2), ConvUnit(c2, c2))
+        self.stage4 = _stage(c2, c4, shape.blocks)
+        self.stage8 = _stage(c4, c8, shape.blocks)
+        self.lateral4 = nn.Conv2d(c8, c4, 1)
+        self.merge4 = ConvUnit(c4, c4)
+        self.lateral2 = nn.Conv2d(c4, c2, 1)
+        self.merge2 = ConvUnit(c2, c2)
+        self.head = ConvUnit(c2, c2)
+        self.out = nn.Conv2d(c2, N_OUTPUTS, 1)
+        with torch.no_grad():
+            self.out.bias.zero_()  # type: ignore[union-attr]
+            self.out.bias[0] = -math.log((1 - PRIOR) / PRIOR)  # type: ignore[index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised pixels to raw outputs.
+
+        Args:
+            x: (batch, band, y, x), from `normalise`; y and x multiples of STRIDE.
+
+        Returns:
+            (batch, N_OUTPUTS, y / CELL_PX, x / CELL_PX); see `N_OUTPUTS` for the order.
+        """
+        x = F.pixel_unshuffle(x, CELL_PX)  # (b, 4 bands, y/2, x/2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        f2 = self.stem(x)  # (b, c2, y/2, x/2)
+        f4 = self.stage4(f2)  # (b, c4, y/4, x/4)
+        f8 = self.stage8(f4)  # (b, c8, y/8, x/8)
+        f4 = self.merge4(f4 + _double(self.lateral4(f8)))  # (b, c4, y/4, x/4)
+        f2 = self.merge2(f2 + _double(self.lateral2(f4)))  # (b, c2, y/2, x/2)
+        features = self.head(f2)  # (b, c2, y/2, x/2)
+        # In float32 even where the rest is bf16: eight bits of mantissa would tie the peaks.
+        with torch.autocast(x.device.type, enabled=False):
+            out: Tensor = self.out(features.float())  # (b, 7, y/2, x/2)
+        return out
+
+
+def _stage(c_in: int, c_out: int, blocks: int) -> nn.Sequential:
+    return nn.Sequential(ConvUnit(c_in, c_out, stride=2), *(Residual(c_out) for _ in range(blocks)))
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def receptive_radius_px(shape: NetworkShape) -> int:
+    """Furthest pixel, in rows or columns, that can change the output of a cell.
+
+    Convolutions of radius one at strides 2, 4 and 8 each reach that many pixels; a coarse cell that
+    serves a finer one begins up to its own size away; the normalisation window is made of whole
+    8 px squares and read between their centres, which adds a square on either side.
+    """
+    at_2 = 2 * (2 + 1 + 1)  # stem twice, merge2, head
+    at_4 = 2 + 4 * (2 * shape.blocks + 1)  # the stride-2 convolution, the blocks, merge4
+    at_8 = 4 + 8 * 2 * shape.blocks
+    alignment = (8 - 2) + 1
+    window = 8 * (window_squares(shape) // 2) + 2 * 8
+    return at_2 + at_4 + at_8 + alignment + window
+
+
+def window_squares(shape: NetworkShape) -> int:
+    """Side of the normalisation window in squares of 8 px: the nearest odd number."""
+    return 2 * (shape.window_px // (2 * STRIDE)) + 1
+
+
+def normalise(pixels: Tensor, usable: Tensor, shape: NetworkShape) -> Tensor:
+    """Each pixel less the mean of a window around it, over the window's deviation.
+
+    This is the one radiometry of the project: gain, offset and haze that change slowly over the
+    land drop out, whatever the scaling of the file. Bands keep their own mean and share one
+    deviation, so that colour contrast inside the window stays. Unusable pixels become 0 and are in
+    no mean. The window is made of 8 x 8 px squares, so a scene cut anywhere on a grid of 8 px gives
+    the same values; sums are in double precision, so the cut cannot show in the last digits.
+
+    Args:
+        pixels: (batch, band, y, x), float32, any scaling; y and x multiples of STRIDE.
+        usable: (batch, 1, y, x), 1 where a pixel counts, else 0.
+        shape: Gives the window.
+
+    Returns:
+        (batch, band, y, x), float32, within [-CLIP, CLIP].
+    """
+    mean, scale = (_enlarge(t) for t in window_moments(pixels, usable, shape)[:2])
+    z = torch.clamp((pixels - mean) * scale, -CLIP, CLIP)
+    return torch.where(usable > 0, z, torch.zeros((), dtype=z.dtype, device=z.device))
+
+
+def window_moments(
+    pixels: Tensor, usable: Tensor, shape: NetworkShape
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (batch, band), inverse deviation (batch, 1) and variance (batch, band) around squares.
+
+    Each of shape (..., y / 8, x / 8), float32; see `normalise`.
+    """
+    clean = torch.where(usable > 0, pixels, torch.zeros((), device=pixels.device))
+    sums = torch.cat([clean, clean * clean, usable], dim=1)  # (b, 2 bands + 1, y, x)
+    coarse = F.avg_pool2d(sums, STRIDE).double()  # (b, 2 bands + 1, y/8, x/8)
+    side = window_squares(shape)
+    window = F.avg_pool2d(coarse, side, stride=1, padding=side // 2)  # zero padded: unusable
+    n = pixels.shape[1]
+    count = window[:, -1:].clamp_min(1e-9)
+    mean = window[:, :n] / count  # (b, band, y/8, x/8)
+    variance = (window[:, n : 2 * n] / count - mean * mean).clamp_min(0.0)
+    floor = (CONTRAST_FLOOR * mean).square().mean(1, keepdim=True) + 1e-12
+    scale = (variance.mean(1, keepdim=True) + floor).rsqrt()  # (b, 1, y/8, x/8)
+    return mean.float(), scale.float(), variance.float()
+
+
+def _enlarge(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=STRIDE, mode="bilinear", align_corners=False)
+
+
+def fold_batch_norms(net: KilnNet) -> KilnNet:
+    """Merge every batch normalisation into the convolution before it; for inference only."""
+    for module in net.modules():
+        if isinstance(module, ConvUnit):
+            module[0] = nn.utils.fuse_conv_bn_eval(module[0], module[1])  # type: ignore[arg-type]
+            module[1] = nn.Identity()
+        elif isinstance(module, Residual):
+            module.conv = nn.utils.fuse_conv_bn_eval(module.conv, module.norm)
+            module.norm = nn.Identity()  # type: ignore[assignment]
+    return net

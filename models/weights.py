@@ -1,0 +1,234 @@
+"""Weights: tensors with a card that says what they are, checked by digest, and never any code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from models.calibration import Calibration
+from tiles.errors import WeightsError
+from tiles.files import atomic_path
+
+CARD_KEY = "kilnlight_card"
+DIGEST_KEY = "kilnlight_tensors_sha256"
+DEFAULT_NAME = "brick_kiln"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkShape(_Frozen):
+    """All that is needed to build the network before its tensors are loaded.
+
+    Attributes:
+        stem_channels: Channels at stride 2, where the heads sit.
+        stage_channels: Channels at strides 4 and 8.
+        blocks: Residual blocks per stage.
+        window_px: Side of the window whose mean and deviation normalise a pixel.
+    """
+
+    stem_channels: int = Field(default=32, ge=1)
+    stage_channels: tuple[int, int] = (64, 96)
+    blocks: int = Field(default=1, ge=1)
+    window_px: int = Field(default=56, ge=8)
+
+
+class Recall(_Frozen):
+    """Share of labelled sites found at the card's threshold in places not trained on."""
+
+    mean: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+
+class Familiarity(_Frozen):
+    """What the training imagery looked like: its window features' mean and inverse covariance."""
+
+    mean: tuple[float, ...]
+    inverse_covariance: tuple[tuple[float, ...], ...]
+    threshold: float = Field(gt=0)
+
+
+class Figure(_Frozen):
+    """One measured figure, with its 95 % interval where there is one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class WeightsCard(_Frozen):
+    """The machine-readable model card; it travels inside the weights file.
+
+    Attributes:
+        name: Name of the weights.
+        version: Version of the weights, `major.minor`.
+        site_class: Name of the class that the weights find.
+        licence: Licence of the weights, as an SPDX expression.
+        bands: Bands that the network takes, in order.
+        gsd_m: Ground sample distance of the grid it works on.
+        stride: Blocks must start on multiples of this many pixels.
+        halo_px: Margin around a block's core that decides nothing outside the core.
+        threshold: Score above which a peak is a detection.
+        shape: The network's sizes.
+        calibration: From score to probability.
+        recall: At `threshold`.
+        familiarity: Of the training imagery; None where it was not measured.
+        trained_on: Sources of the training data with their licences.
+        figures: Measured on places that training never saw.
+        limits: Known failures, one sentence each.
+    """
+
+    name: str
+    version: str
+    site_class: str
+    licence: str
+    bands: tuple[str, ...]
+    gsd_m: float = Field(gt=0)
+    stride: int = Field(ge=1)
+    halo_px: int = Field(ge=1)
+    threshold: float = Field(gt=0, lt=1)
+    shape: NetworkShape
+    calibration: Calibration
+    recall: Recall
+    familiarity: Familiarity | None = None
+    trained_on: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A weights file's content.
+
+    Attributes:
+        card: The card.
+        tensors: Arrays by name, float32.
+        sha256: Digest of the card and the tensors.
+    """
+
+    card: WeightsCard
+    tensors: dict[str, NDArray[Any]]
+    sha256: str
+
+
+def default_weights(site_class: str = DEFAULT_NAME) -> Path:
+    """Path of the weights that come with the program for a class.
+
+    Raises:
+        WeightsError: There are none.
+    """
+    path = Path(__file__).parent / "weights" / f"{site_class}.safetensors"
+    if not path.is_file():
+        raise WeightsError(
+            f"No weights come with the program for the class {site_class!r}: "
+            "train some with `kilnlight train` and hand them over with --weights."
+        )
+    return path
+
+
+def save_weights(path: Path, card: WeightsCard, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write tensors and card as safetensors; floating point is kept as float16 to stay small."""
+    kept = {name: _compact(np.asarray(tensors[name])) for name in sorted(tensors)}
+    text = card.model_dump_json()
+    metadata = {CARD_KEY: text, DIGEST_KEY: _digest(text, kept)}
+    with atomic_path(path) as temporary:
+        save_file(kept, temporary, metadata=metadata)
+
+
+def load_card(path: Path) -> WeightsCard:
+    """The card of a weights file, without reading the tensors.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or holds no card of this version.
+    """
+    return _parse_card(path, _read(path, with_tensors=False)[0])
+
+
+def load_weights(path: Path) -> LoadedWeights:
+    """Card and tensors of a weights file, after its digest was checked.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or its content does not fit its digest.
+    """
+    metadata, tensors = _read(path, with_tensors=True)
+    card = _parse_card(path, metadata)
+    digest = _digest(metadata[CARD_KEY], tensors)
+    if digest != metadata.get(DIGEST_KEY):
+        raise WeightsError(
+            f"The weights {path} are damaged: their SHA-256 is {digest[:12]}..., "
+            f"the card says {str(metadata.get(DIGEST_KEY))[:12]}...; fetch or train them again."
+        )
+    return LoadedWeights(card, {k: _expand(v) for k, v in tensors.items()}, digest)
+
+
+def check_bands(card: WeightsCard, bands: tuple[str, ...]) -> None:
+    """Refuse imagery whose first bands are not the ones that the weights take.
+
+    Raises:
+        WeightsError: They are not.
+    """
+    if bands[: len(card.bands)] != card.bands:
+        raise WeightsError(
+            f"The weights {card.name} take the bands {', '.join(card.bands)} in this order, "
+            f"the imagery gives {', '.join(bands) or 'none'}: choose bands or other weights."
+        )
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    if not path.is_file():
+        raise WeightsError(f"There are no weights at {path}: check the path.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys() if with_tensors else []
+            return dict(file.metadata() or {}), {n: file.get_tensor(n) for n in names}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"The weights {path} are not a whole safetensors file ({error}): "
+            "fetch or train them again."
+        ) from error
+
+
+def _parse_card(path: Path, metadata: Mapping[str, str]) -> WeightsCard:
+    if CARD_KEY not in metadata:
+        raise WeightsError(
+            f"The weights {path} carry no card of this program: use weights that "
+            "`kilnlight train` wrote."
+        )
+    try:
+        return WeightsCard.model_validate(json.loads(metadata[CARD_KEY]))
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise WeightsError(
+            f"The card of the weights {path} does not fit this version of the program: "
+            "train the weights again."
+        ) from error
+
+
+def _digest(card: str, tensors: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 over the card, and name, type, shape and bytes of each tensor in order of name."""
+    digest = hashlib.sha256(card.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _compact(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float16) if array.dtype.kind == "f" else array
+
+
+def _expand(array: NDArray[Any]) -> NDArray[Any]:
+    return array.astype(np.float32) if array.dtype.kind == "f" else array

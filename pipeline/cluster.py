@@ -1,0 +1,70 @@
+"""The Dask client: a local cluster of processes by default, any scheduler by its address."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask.config
+from distributed import Client, LocalCluster
+
+from pipeline.config import RunSettings
+from tiles.errors import ConfigError
+
+CONNECT_TIMEOUT_S = 20  # a scheduler that does not answer by then is not there
+
+# One thread a process: fp32 convolutions differ in the last bits between thread counts, and GDAL
+# and torch would otherwise each start as many threads as there are cores.
+QUIET_CONFIG = {
+    "distributed.worker.multiprocessing-method": "spawn",
+    "distributed.nanny.pre-spawn-environ": {
+        "OMP_NUM_THREADS": 1,
+        "MKL_NUM_THREADS": 1,
+        "OPENBLAS_NUM_THREADS": 1,
+        "GDAL_NUM_THREADS": 1,
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_CACHEMAX": 256,
+    },
+    "distributed.admin.tick.limit": "60s",
+    "distributed.diagnostics.nvml": False,
+}
+
+
+def worker_count(settings: RunSettings) -> int:
+    """Processes to start: what the user says, or one a core."""
+    return settings.workers or len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def connect(settings: RunSettings, tasks: int) -> Iterator[Client]:
+    """Yield a client; a local cluster is stopped afterwards, a given scheduler is left alone.
+
+    Args:
+        settings: names the scheduler, or the number of local processes.
+        tasks: how many tasks there are; no more processes than that are started.
+
+    Raises:
+        ConfigError: the scheduler does not answer.
+    """
+    with dask.config.set(QUIET_CONFIG):
+        if settings.scheduler is not None:
+            try:
+                client = Client(settings.scheduler, timeout=CONNECT_TIMEOUT_S)
+            except (OSError, ValueError) as error:
+                raise ConfigError(
+                    f"no Dask scheduler answers at {settings.scheduler}: start it, or leave "
+                    "--scheduler out to use this machine."
+                ) from error
+            with client:
+                yield client
+            return
+        with (
+            LocalCluster(
+                n_workers=max(1, min(worker_count(settings), tasks)),
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address=None,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client

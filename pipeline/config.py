@@ -1,0 +1,125 @@
+"""The run file: every setting of a survey, read once, checked, and passed down."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tiles.errors import ConfigError
+from tiles.region import Period
+from tiles.scene import Bands
+
+PATH_FIELDS = ("out", "region", "weights", "partition", "noised_counts")
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionName = Literal["auto", "fp32", "bf16"]
+
+
+class RunSettings(BaseModel):
+    """What `kilnlight run` is told; unknown keys are refused.
+
+    Attributes:
+        imagery: files, folders or globs of GeoTIFFs.
+        out: the run folder.
+        region: polygons of the ground to survey; the imagery's footprint when absent.
+        period: months the survey speaks for, as 2025-11/2026-06; else from scenes' dates.
+        site_class: name of a built-in class, or the path of a TOML file that describes one.
+        weights: file of weights; those that come with the program when absent.
+        bands: numbers of the red, green and blue band; found by name when absent.
+        partition: groups of cells on which figures are published; built from this survey's own
+            sites when absent.
+        noised_counts: a release of noised report counts on the groups of `partition`.
+        device: where the network runs.
+        precision: number format of the network; the fastest that agrees when auto.
+        workers: worker processes; as many as cores when absent.
+        scheduler: address of a running Dask scheduler; a local cluster when absent.
+        strict: stop at the first scene or block that cannot be read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    imagery: tuple[str, ...] = Field(min_length=1)
+    out: Path
+    region: Path | None = None
+    period: str | None = None
+    site_class: str = "brick_kiln"
+    weights: Path | None = None
+    bands: tuple[int, int, int] | None = None
+    partition: Path | None = None
+    noised_counts: Path | None = None
+    device: DeviceName = "auto"
+    precision: PrecisionName = "auto"
+    workers: int | None = Field(default=None, ge=1)
+    scheduler: str | None = None
+    strict: bool = False
+
+    @field_validator("period")
+    @classmethod
+    def _months(cls, value: str | None) -> str | None:
+        return None if value is None else str(Period.parse(value))
+
+    @classmethod
+    def of(cls, values: Mapping[str, object], where: str) -> Self:
+        """Check settings; `where` names their origin in messages.
+
+        Raises:
+            ConfigError: a key is unknown or missing, or a value does not fit.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ConfigError(f"{where}: {key}: {first['msg'].lower()}.") from error
+
+    @property
+    def band_numbers(self) -> Bands | None:
+        """The bands as a value, or None when they are to be found by name."""
+        return None if self.bands is None else Bands(*self.bands)
+
+
+def read_run_file(path: Path) -> dict[str, object]:
+    """Read a run file (TOML); relative paths in it are relative to its folder.
+
+    Raises:
+        ConfigError: the file is absent or is no TOML.
+    """
+    try:
+        values: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"run file {path} cannot be read: check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"run file {path} is no valid TOML: {error}.") from error
+    folder = path.absolute().parent
+    for key in PATH_FIELDS:
+        if isinstance(text := values.get(key), str):
+            values[key] = folder / text
+    if str(site_class := values.get("site_class", "")).endswith(".toml"):
+        values["site_class"] = str(folder / str(site_class))
+    imagery = values.get("imagery", [])
+    sources = [imagery] if isinstance(imagery, str) else imagery
+    if isinstance(sources, list):
+        values["imagery"] = tuple(str(folder / str(source)) for source in sources)
+    return values
+
+
+def to_toml(settings: RunSettings) -> str:
+    """Write settings as a run file that gives the same run again."""
+    lines = [
+        f"{key} = {_toml(value)}"
+        for key, value in settings.model_dump(mode="json").items()
+        if value is not None
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,73 @@
+"""What a person sees while a survey runs: blocks done, speed, found so far, time left."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+class Screen:
+    """Lines and a progress bar on standard error; nothing at all when quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def survey(self, blocks: int) -> Iterator["SurveyBar"]:
+        """Show a bar for a survey of so many blocks while the context lasts."""
+        columns = (
+            TextColumn("surveying"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("blocks, {task.fields[speed]}, {task.fields[found]} found,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task("survey", total=blocks, speed="0 km2/s", found=0)
+            bar = SurveyBar(progress, task)
+            yield bar
+        if not self.console.is_terminal:
+            self.say(bar.text())
+
+
+class SurveyBar:
+    """Counts what a survey has done so far."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self.progress, self.task = progress, task
+        self.started = time.monotonic()
+        self.blocks, self.area_km2, self.found = 0, 0.0, 0
+
+    def advance(self, blocks: int, area_km2: float, found: int) -> None:
+        """Count finished blocks, the ground in them (km2), and the detections."""
+        self.blocks += blocks
+        self.area_km2 += area_km2
+        self.found += found
+        self.progress.update(
+            self.task,
+            completed=self.blocks,
+            speed=self.speed(),
+            found=self.found,
+        )
+
+    def speed(self) -> str:
+        """Ground covered per second since the start."""
+        return f"{self.area_km2 / max(time.monotonic() - self.started, 1e-3):.0f} km2/s"
+
+    def text(self) -> str:
+        """One line for logs, where no bar can be drawn."""
+        return f"surveyed {self.blocks} blocks, {self.speed()}, {self.found} detections"

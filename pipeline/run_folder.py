@@ -1,0 +1,124 @@
+"""The run folder: whose it is, what is in it, and the manifest that says how it came to be."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from tiles.errors import RunFolderError
+from tiles.files import sha256_file, write_text
+
+MANIFEST = "manifest.json"
+OPERATOR_ONLY = (
+    0o700  # the folder belongs to the operator; only what a tier holds is meant to leave
+)
+PACKAGES = (
+    "kilnlight",
+    "torch",
+    "torchvision",
+    "rasterio",
+    "geopandas",
+    "shapely",
+    "pyproj",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "dask",
+    "folium",
+    "opendp",
+)  # whose versions change bytes
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one survey and everything made from it."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Take a folder that is new, empty, or holds a run.
+
+        Raises:
+            RunFolderError: it holds other files, or cannot be written.
+        """
+        if path.exists() and not path.is_dir():
+            raise RunFolderError(f"{path} is a file, not a folder: choose another --out.")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(OPERATOR_ONLY)
+            probe = path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise RunFolderError(
+                f"{path} cannot be written ({error.strerror}): choose another --out."
+            ) from error
+        folder = cls(path)
+        if any(path.iterdir()) and not (path / MANIFEST).exists():
+            raise RunFolderError(f"{path} holds other files: choose an empty --out.")
+        return folder
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest, or None in a folder that is still empty.
+
+        Raises:
+            RunFolderError: the manifest cannot be read.
+        """
+        file = self.path / MANIFEST
+        if not file.exists():
+            return None
+        try:
+            loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"{file} is damaged ({error}): run again into an empty --out."
+            ) from error
+        return loaded
+
+    def holds(self, survey: Mapping[str, Any], files: tuple[str, ...]) -> bool:
+        """Say whether the folder holds this very survey, whole and unchanged.
+
+        Args:
+            survey: inputs, settings and weights, as `manifest()["survey"]` has them.
+            files: names of the tables that the survey wrote.
+
+        Raises:
+            RunFolderError: it holds another survey, or a table was changed.
+        """
+        manifest = self.manifest()
+        if manifest is None:
+            return False
+        for key, value in survey.items():
+            if manifest["survey"].get(key) != value:
+                raise RunFolderError(
+                    f"{self.path} holds another run (its {key} differs): choose another --out."
+                )
+        for name in files:
+            file = self.path / name
+            if not file.is_file() or sha256_file(file) != manifest["files"].get(name):
+                raise RunFolderError(
+                    f"{file} is missing or changed: run again into an empty --out."
+                )
+        return True
+
+    def write_manifest(self, survey: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
+        """Write the manifest with the SHA-256 of every file in the folder.
+
+        Args:
+            survey: inputs, settings and weights that the survey's tables depend on.
+            parts: further sections, such as timings; none may hold a figure from raw reports.
+        """
+        files = sorted(
+            file for file in self.path.rglob("*") if file.is_file() and file.name != MANIFEST
+        )
+        manifest = {
+            "survey": dict(survey),
+            "versions": {"python": python_version(), **{name: version(name) for name in PACKAGES}},
+            **parts,
+            "files": {str(file.relative_to(self.path)): sha256_file(file) for file in files},
+        }
+        write_text(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")

@@ -1,0 +1,34 @@
+"""Made-up rasters and tables that several folders of tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+
+UTM_44N = "EPSG:32644"
+UTM_ORIGIN = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 2_990_000.0)
+DEGREES = Affine(9e-5, 0.0, 77.0, 0.0, -9e-5, 28.5)  # 10 m from north to south, 8.8 m across
+ROTATED = UTM_ORIGIN @ Affine.rotation(17.0)
+
+
+def write_raster(
+    path: Path,
+    pixels: npt.NDArray[np.generic],
+    crs: str | None = UTM_44N,
+    transform: Affine = UTM_ORIGIN,
+    **options: object,
+) -> Path:
+    """Write (band, y, x) pixels as a GeoTIFF; `options` go to GDAL (nodata, tiled, ...)."""
+    bands, rows, cols = pixels.shape
+    profile = {"driver": "GTiff", "count": bands, "height": rows, "width": cols}
+    profile |= {"dtype": pixels.dtype, "crs": crs, "transform": transform, **options}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(pixels)
+    return path
+
+
+def noise(rows: int, cols: int, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Three bands of mid-grey noise: no kiln, no cloud, no nodata."""
+    return np.random.default_rng(seed).integers(60, 120, (3, rows, cols)).astype(np.uint8)
