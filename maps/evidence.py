@@ -1,4 +1,4 @@
-"""What is known of each group of cells: expected sites, hotspot class, reporting rate, its grounds."""
+"""What is known of each group of cells: expected sites, hotspots, reporting rate, and from what."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from maps.hotspots import (
 from maps.reporting import FEWEST_SITES, Release, ReportingRates, reporting_rates
 from maps.squares import join_cells
 from tiles.cells import Cell
-from tiles.region import Period
+from tiles.partition import REST
 from tiles.tables import Column, TableSchema
 
 EVIDENCE_CLASSES = (
@@ -28,7 +28,6 @@ EVIDENCE_CLASSES = (
     "no_release",
     "not_searched",
 )
-REST = "rest"  # the partition's group of cells that cannot reach k: nothing is released on it
 OUTSIDE = "outside_partition"  # cells of the survey that the partition does not know
 SQUARE_FACTOR = 4  # groups without a partition: squares of 20 km, as coarse as groups usually are
 
@@ -60,7 +59,7 @@ def group_evidence(
     cells: pd.DataFrame,
     hotspots: pd.DataFrame,
     partition: pd.DataFrame,
-    period: Period,
+    period: str,
     release: Release | None = None,
 ) -> gpd.GeoDataFrame:
     """Return the GROUPS table: one row a group of the partition, in its order.
@@ -71,8 +70,8 @@ def group_evidence(
 
     The evidence class is, in this order: `not_searched` (under a fifth searched); `no_release` (no
     noised count; always for `rest`); `unheard` (at least five sites, and the rate's whole interval
-    lies below the mean of all groups); `both` and `reports_only` (the count stands out of the noise,
-    with and without sites seen); else `imagery_only`, where the imagery is all there is to go by.
+    lies below the mean of all groups); `both` and `reports_only` (the count stands out of the
+    noise, with and without sites seen); else `imagery_only`: the imagery is all there is to go by.
 
     Args:
         cells: what `expected_by_cell` returns.
@@ -86,7 +85,7 @@ def group_evidence(
     by_id = joined.set_index("cell_id")
     summaries = [_summary(group, by_id) for group in members]
     table = pd.DataFrame([summary.columns for summary in summaries])
-    table.insert(1, "period", str(period))
+    table.insert(1, "period", period)
     variance = np.array([summary.variance for summary in summaries])
     rates = _rates(table, variance, release)
     table["report_rate"], table["report_rate_low"], table["report_rate_high"] = (
@@ -128,9 +127,10 @@ class _Summary:
 
 
 def _members(cells: pd.DataFrame, partition: pd.DataFrame) -> list[_Group]:
+    columns = (partition[name] for name in ("group_id", "cell_ids", "area_km2"))
     groups = [
-        _Group(str(row.group_id), [str(cell_id) for cell_id in row.cell_ids], float(row.area_km2))
-        for row in partition.itertuples()
+        _Group(str(group_id), [str(cell_id) for cell_id in cell_ids], float(area_km2))
+        for group_id, cell_ids, area_km2 in zip(*columns, strict=True)
     ]
     known = groups_of_cells(partition)
     others = cells[~cells["cell_id"].isin(known)]
@@ -164,7 +164,7 @@ def _summary(group: _Group, by_id: pd.DataFrame) -> _Summary:
 
 
 def _ground_beyond(group: _Group, inside: pd.DataFrame, by_id: pd.DataFrame) -> pd.DataFrame:
-    """One row for the group's ground outside the survey, as dense as the survey's cells on average."""
+    """One row for the group's ground outside the survey, as dense as the survey on average."""
     area_km2 = max(group.area_km2 - float(inside["area_km2"].sum()), 0.0)
     whole_km2 = whole_cell_km2(group.cell_ids[0])
     if area_km2 < 1e-6 * whole_km2 or by_id.empty:  # rounding of two ways to measure one area
@@ -174,6 +174,7 @@ def _ground_beyond(group: _Group, inside: pd.DataFrame, by_id: pd.DataFrame) -> 
     mean = density * area_km2
     # Chance and an sd of the density as large as itself: nothing of this ground was seen.
     row |= {"area_km2": area_km2, "expected_sites": mean, "var_own": mean, "sd_density": mean}
+    row |= {"row": -1, "col": -1}  # a block of its own, see `moments_over`
     return pd.DataFrame([row], index=["beyond"])
 
 

@@ -2,15 +2,16 @@
 
 With density l (sites per km2) of a cell, searched ground s, other ground u and recall r, the true
 sites among the detections are Poisson with mean l*r*s, the missed ones with l*(1-r)*s and those on
-other ground with l*u, all independent given l (thinning of a Poisson process). A Gamma(a, b) prior of
-l, by moments over the searched cells, gives l | D ~ Gamma(a + D, b + r*s), so that
+other ground with l*u, all independent given l (thinning of a Poisson process). A Gamma(a, b) prior
+of l, by moments over the searched cells, gives l | D ~ Gamma(a + D, b + r*s), so that
 
     E[T] = D + (a + D) / (b + r*s) * ((1 - r)*s + u),   D = sum of p_site.
 
 D itself is Poisson-binomial, variance sum p(1 - p). Errors of calibration and recall are shared by
-all cells, and the density of unsearched ground is alike in neighbouring cells: over a group of cells
-their standard deviations add, while the variances of everything else add. Intervals are the 5 and
-95 % points of the Gamma distribution of that mean and variance, widened to whole sites.
+all cells, so over several cells their standard deviations add. The density of unsearched ground is
+alike nearby: its standard deviations add within blocks of 20 km, and the variances of blocks add,
+as do those of everything else. Intervals are the 5 and 95 % points of the Gamma distribution of
+that mean and variance, widened to whole sites.
 
 Sources: Kingman, Poisson Processes (1993), 5.1; Gelman et al., Bayesian Data Analysis (2013), 2.6;
 Marshall, Applied Statistics 40 (1991) 283-294 for the moments.
@@ -35,7 +36,8 @@ Z_90 = 1.6448536269514722  # half of a 90 % normal interval in standard deviatio
 COUNTED_FROM = 0.5  # a site counts in whole numbers from this p_site on: likelier than not
 FEWEST_CELLS = 10  # below, a variance between cells is guesswork and the prior says: sd = mean
 LEAST_SPREAD = 0.05  # densities differ between cells by 5 % at least; keeps the prior proper
-PRIOR_SITES = 0.5  # Jeffreys' half a site at the class's prevalence keeps an empty region above zero
+PRIOR_SITES = 0.5  # half a site (Jeffreys) at the class's prevalence: no region is quite empty
+BLOCK_CELLS = 4  # 20 km: about how far the density of kilns resembles itself
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ def expected_by_cell(
 
     Returns:
         One row a cell, sorted by row and column: cell_id, row, col, area_km2, searched_km2, n_sites
-        (p_site of 0.5 or more), expected_sites, expected_low, expected_high; and for sums over cells
-        var_own, sd_density, sd_recall, sd_calibration (see the module's text).
+        (p_site of 0.5 or more), expected_sites, expected_low, expected_high; and, for sums over
+        cells, var_own, sd_density, sd_recall, sd_calibration (see the module's text).
     """
     cells = _cells(coverage)
     _add_sites(cells, sites)
@@ -106,17 +108,17 @@ def expected_by_cell(
     cells["sd_density"] = middle.sd_density
     cells["sd_recall"] = np.abs(low.mean - high.mean) / (2 * Z_90)
     cells["sd_calibration"] = middle.gain * cells["p_spread"] / (2 * Z_90)
-    variance = cells["var_own"] + cells[SHARED].pow(2).sum(axis=1)
+    variance = cells["var_own"] + cells[["sd_density", *SHARED]].pow(2).sum(axis=1)
     interval = interval_90(cells["expected_sites"].to_numpy(), variance.to_numpy())
     cells["expected_low"], cells["expected_high"] = interval
     return cells.drop(columns=["detected", "var_detected", "p_spread"])
 
 
-SHARED = ["sd_density", "sd_recall", "sd_calibration"]  # errors alike in all cells of a group
+SHARED = ["sd_recall", "sd_calibration"]  # errors that are alike in all cells
 
 
 def expected_over(cells: pd.DataFrame) -> Estimate:
-    """Add up the cells of a group or region; shared errors add as standard deviations."""
+    """Add up the cells of a group or region, with what their errors share."""
     mean, variance = moments_over(cells)
     low, high = interval_90(np.array([mean]), np.array([variance]))
     return Estimate(mean, float(low[0]), float(high[0]))
@@ -124,7 +126,9 @@ def expected_over(cells: pd.DataFrame) -> Estimate:
 
 def moments_over(cells: pd.DataFrame) -> tuple[float, float]:
     """Return mean and variance of the number of sites in all these cells together."""
-    variance = cells["var_own"].sum() + (cells[SHARED].sum() ** 2).sum()
+    block = [cells["row"] // BLOCK_CELLS, cells["col"] // BLOCK_CELLS]
+    density = cells["sd_density"].groupby(block).sum()
+    variance = cells["var_own"].sum() + (density**2).sum() + (cells[SHARED].sum() ** 2).sum()
     return float(cells["expected_sites"].sum()), float(variance)
 
 

@@ -1,4 +1,4 @@
-"""Where sites are denser than chance: Gi* to show it, an exact test to prove it, few false finds."""
+"""Where sites are denser than chance: Gi* to show it, an exact test, false finds controlled."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import bdtrc
+from scipy.special import betainc
 
 from maps.expected import whole_cell_km2
 from tiles.cells import cell_polygons
-from tiles.region import Period
 from tiles.tables import Column, TableSchema
 
 Floats = npt.NDArray[np.float64]
@@ -59,7 +58,7 @@ class CellTest:
     n_neighbours: Ints
 
 
-def find_hotspots(cells: pd.DataFrame, period: Period, site_class_name: str) -> gpd.GeoDataFrame:
+def find_hotspots(cells: pd.DataFrame, period: str, site_class_name: str) -> gpd.GeoDataFrame:
     """Test every cell of which a fifth was searched; reports never enter.
 
     Cells that are not tested belong to no neighbourhood either. Neighbourhoods are the cell and the
@@ -74,7 +73,7 @@ def find_hotspots(cells: pd.DataFrame, period: Period, site_class_name: str) -> 
         A HOTSPOTS table in the order of the cells.
     """
     table = cells[[name for name in HOTSPOTS.column_names if name in cells.columns]].copy()
-    table["site_class"], table["period"] = site_class_name, str(period)
+    table["site_class"], table["period"] = site_class_name, period
     searched = table["searched_km2"].to_numpy()
     counts = table["n_sites"].to_numpy()
     rate = np.divide(counts, searched, out=np.full(len(table), np.nan), where=searched > 0)
@@ -105,7 +104,7 @@ def check_cells(rows: Ints, cols: Ints, counts: Ints, searched_km2: Floats) -> C
 
 
 def neighbour_index(rows: Ints, cols: Ints) -> Ints:
-    """Return positions (9, n) of each cell itself and the eight around it; n where there is none."""
+    """Return positions (9, n) of each cell and the eight around it; n where there is none."""
     keys = (rows << COLUMN_BITS) + cols
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -131,23 +130,26 @@ def getis_ord_star(values: Floats, around: Ints) -> Floats:
     size = (around < n).sum(axis=0)
     mean, sd = values.mean(), values.std()
     spread = sd * np.sqrt(size * (n - size) / (n - 1))
-    # A thousandth of a rounding error's worth of spread is none: all values are equal.
+    # A spread of the size of rounding errors is none: all values are equal.
     defined = spread > 1e-12 * max(float(np.abs(values).max()), 1e-300)
     excess = _sums(values, around) - mean * size
-    return np.divide(excess, spread, out=np.full(n, np.nan), where=defined)
+    z: Floats = np.divide(excess, spread, out=np.full(n, np.nan), where=defined)
+    return z
 
 
 def conditional_p(counts: Ints, searched_km2: Floats, around: Ints) -> Floats:
     """Return P(as many sites in the neighbourhood, or more) if density were the same everywhere.
 
-    Given the total, a neighbourhood's sum is binomial with the neighbourhood's share of the searched
-    area (Przyborowski and Wilenski, Biometrika 31 (1940) 313-323), so p is exact at any number of
-    sites and any coverage, where the normal approximation of Gi* is not.
+    Given the total, a neighbourhood's sum is binomial with the neighbourhood's share of the
+    searched area (Przyborowski and Wilenski, Biometrika 31 (1940) 313-323), so p is exact at any
+    number of sites and any coverage, where the normal approximation of Gi* is not.
     """
     near = _sums(counts.astype(np.float64), around)
     share = np.minimum(_sums(searched_km2, around) / max(searched_km2.sum(), 1e-300), 1.0)
-    tail = bdtrc(np.maximum(near - 1, 0), float(counts.sum()), share)
-    return np.where(near > 0, tail, 1.0)
+    others = float(counts.sum()) - near
+    # P(X >= k) of a binomial is a regularised incomplete beta function.
+    tail = betainc(np.maximum(near, 1), others + 1, share)
+    return np.asarray(np.where(near > 0, tail, 1.0))
 
 
 def benjamini_hochberg(p_value: Floats) -> Floats:

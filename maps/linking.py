@@ -49,13 +49,25 @@ SITES = TableSchema(
         Column("hotspot_class", "string", "hotspot class of its cell; says nothing of labour"),
         Column("rank", "int64", "place in the list, 1 first"),
         Column("priority", "float64", "weighted mean that orders the list, 0 to 1; no probability"),
-        Column("reason", "string", "why it stands where it stands, in words about imagery and area"),
+        Column(
+            "reason", "string", "why it stands where it stands, in words about imagery and area"
+        ),
     ),
     geometry_doc="centre of the site, a point",
 )
-OF_BEST_DETECTION = (
-    "site_class kind lon lat length_m width_m azimuth_deg p_site p_low p_high unfamiliar"
-).split()
+OF_BEST_DETECTION = [
+    "site_class",
+    "kind",
+    "lon",
+    "lat",
+    "length_m",
+    "width_m",
+    "azimuth_deg",
+    "p_site",
+    "p_low",
+    "p_high",
+    "unfamiliar",
+]
 
 
 def link_sites(detections: gpd.GeoDataFrame, site_class: SiteClass) -> gpd.GeoDataFrame:
@@ -156,7 +168,7 @@ def _may_join(
 
 
 def _site_ids(sites: pd.DataFrame) -> list[str]:
-    """Name each site by its square; the better of two in one square goes first, the other gets -2."""
+    """Name each site by its square; of two in one square, the worse gets -2."""
     rows, cols = CellGrid(SQUARE_M).cells_at(sites["lon"], sites["lat"])
     names = pd.Series([_base32(int(r) << 21 | int(c)) for r, c in zip(rows, cols, strict=True)])
     order = sites.reset_index(drop=True).sort_values(

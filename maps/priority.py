@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from maps.evidence import groups_of_cells
 from maps.hotspots import NOT_TESTED
 from maps.linking import SITES
+from maps.wording import share
 from models.site_class import Limits, SiteClass
 
 Floats = npt.NDArray[np.float64]
@@ -80,7 +81,7 @@ def rank_sites(
 
 
 def size_fit(sites: pd.DataFrame, site_class: SiteClass) -> Floats:
-    """Return 1 within the middle half of the class's range of lengths and widths, down to 0 outside."""
+    """Return 1 in the middle half of the class's range of lengths and widths, 0 outside it."""
     length = _fit(sites["length_m"].to_numpy(), site_class.length_m)
     return np.minimum(length, _fit(sites["width_m"].to_numpy(), site_class.width_m))
 
@@ -93,14 +94,15 @@ def _fit(value: Floats, limits: Limits) -> Floats:
 
 def reason(site: dict[str, object], site_class: SiteClass) -> str:
     """Say why a site stands where it stands: imagery and area, never reports."""
+    p_site, low, high = (float(str(site[name])) for name in ("p_site", "p_low", "p_high"))
     parts = [
-        f"{_how_likely(float(str(site['p_site'])))} a {site_class.title.lower()} "
-        f"({site['p_site']:.0%}, 90 % interval {site['p_low']:.0%} to {site['p_high']:.0%})",
+        f"{_how_likely(p_site)} a {site_class.title.lower()} "
+        f"({share(p_site)}, 90 % interval {share(low)} to {share(high)})",
         _size(site),
     ]
     if site["hotspot_class"] in HOTSPOT_SHARE:
         sure = str(site["hotspot_class"]).removeprefix("hot_")
-        parts.append(f"in a hotspot ({sure} % sure): sites are denser here than by chance")
+        parts.append(f"in a hotspot ({sure} %): sites are denser here than by chance")
     scenes = int(str(site["n_scenes"]))
     parts.append(f"seen in {scenes} images" if scenes > 1 else "seen in one image")
     if site["unfamiliar"]:

@@ -1,11 +1,11 @@
 """How many people report per expected site: rates from noised counts, the noise in the likelihood.
 
-The noised count of a group is Y = C + N, with C Poisson(rate * E), E the expected sites of the group
-and N discrete Laplace with P(N = k) proportional to exp(-|k| / scale) (Ghosh, Roughgarden and
+The noised count of a group is Y = C + N, with C Poisson(rate * E), E the group's expected sites and
+N discrete Laplace with P(N = k) proportional to exp(-|k| / scale) (Ghosh, Roughgarden and
 Sundararajan, SIAM J. Comput. 41 (2012) 1673-1693). The rate has a Gamma prior whose mean and
-spread come from all groups, the variance of the noise taken out (`gamma_prior`). P(Y | rate) is the
-finite convolution over C, summed exactly; the posterior is computed on a grid of rates, averaged over
-five equally likely values of E, so the interval holds noise, chance and doubt about E at once.
+spread come from all groups, the variance of the noise taken out (`gamma_prior`). P(Y | rate) is
+the finite convolution over C, summed exactly; the posterior is computed on a grid of rates,
+averaged over five equally likely values of E: the interval holds noise, chance and doubt about E.
 """
 
 from dataclasses import dataclass
@@ -134,7 +134,7 @@ def reporting_rates(
 
 
 def noise_reach(scale: float, chance: float) -> int:
-    """Return the smallest whole number that noise reaches, on one side, with at most this chance."""
+    """Return the smallest whole number that noise reaches, upwards, with at most this chance."""
     q = np.exp(-1 / scale)  # P(N >= k) = q^k / (1 + q) for k >= 1
     return max(1, int(np.ceil(np.log(chance * (1 + q)) / np.log(q))))
 

@@ -16,16 +16,20 @@ def join_cells(cell_ids: Iterable[str]) -> BaseGeometry:
     The squares are joined in whole rows and columns and brought to degrees afterwards: joined in
     metres, squares that touch can differ in the last bit and leave slivers.
     """
-    cells = sorted(Cell.parse(cell_id) for cell_id in cell_ids)
+    if not len(ids := list(cell_ids)):
+        return shapely.MultiPolygon()
+    cells = sorted(Cell.parse(cell_id) for cell_id in ids)
     cols = np.array([cell.col for cell in cells])
     rows = np.array([cell.row for cell in cells])
     union = shapely.union_all(shapely.box(cols, -rows - 1, cols + 1, -rows))
     size_m = cells[0].size_m
     metres = shapely.transform(
         shapely.normalize(shapely.simplify(union, 0)),
-        lambda at: np.column_stack((GRID_WEST_M + at[:, 0] * size_m, GRID_NORTH_M + at[:, 1] * size_m)),
+        lambda at: np.column_stack(
+            (GRID_WEST_M + at[:, 0] * size_m, GRID_NORTH_M + at[:, 1] * size_m)
+        ),
     )
-    return counter_clockwise(unproject([metres]).iloc[0])
+    return counter_clockwise(unproject(np.array([metres], dtype=object)).iloc[0])
 
 
 def counter_clockwise(geometry: BaseGeometry) -> BaseGeometry:

@@ -1,4 +1,4 @@
-"""Training samples: a random piece of a picture, turned, scaled and recoloured, with its targets."""
+"""Training samples: a random piece of a picture, turned, recoloured, with its targets."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class AugmentSettings:
         gain: Standard deviation of the log gain of each band.
         gamma: Standard deviation of the log exponent, alike for all bands.
         saturation: Largest factor by which colour is strengthened or weakened.
+        noise_share: Share of samples with noise added.
         noise: Noise as a share of the sample's deviation, at most.
         blur_share: Share of samples blurred a little.
     """
@@ -49,6 +50,7 @@ class AugmentSettings:
     gain: float = 0.15
     gamma: float = 0.2
     saturation: float = 1.3
+    noise_share: float = 0.4
     noise: float = 0.1
     blur_share: float = 0.2
 
@@ -86,7 +88,10 @@ class Placement:
         scale = float(np.sqrt(abs(np.linalg.det(inverse))))
         along = inverse @ np.stack([np.cos(sites.angle_rad), np.sin(sites.angle_rad)])
         return SiteLabels(
-            row=y, col=x, length_px=sites.length_px * scale, width_px=sites.width_px * scale,
+            row=y,
+            col=x,
+            length_px=sites.length_px * scale,
+            width_px=sites.width_px * scale,
             angle_rad=np.arctan2(along[1], along[0]) % np.pi,
         )
 
@@ -170,9 +175,10 @@ def _recolour(
     out = grey + (out - grey) * float(factor)
     if rng.random() < settings.blur_share:
         out = v2.functional.gaussian_blur(out, [3, 3], [float(rng.uniform(0.3, 0.7))])
-    level = float(rng.uniform(0, settings.noise)) * float(out.std())
-    noise = torch.from_numpy(rng.standard_normal(out.shape, dtype=np.float32))
-    return (out + level * noise) * usable
+    if rng.random() < settings.noise_share:
+        level = float(rng.uniform(0, settings.noise)) * float(out.std())
+        out = out + level * torch.from_numpy(rng.standard_normal(out.shape, dtype=np.float32))
+    return out * usable
 
 
 def make_targets(sites: SiteLabels, doubtful: SiteLabels, taught: Tensor) -> tuple[Tensor, Tensor]:
@@ -187,11 +193,13 @@ def make_targets(sites: SiteLabels, doubtful: SiteLabels, taught: Tensor) -> tup
         Targets (N_OUTPUTS, h, w) and masks (3, h, w); see `Sample`.
     """
     side = SAMPLE_PX // CELL_PX
-    centre = CELL_PX * (np.arange(side) + 0.5)
+    centre: Floats = CELL_PX * (np.arange(side, dtype=np.float64) + 0.5)
     targets = np.zeros((N_OUTPUTS, side, side), np.float32)
     heat_mask = (-F.max_pool2d(-taught[None], CELL_PX))[0, 0].numpy()
     masks = np.stack([heat_mask, np.zeros_like(heat_mask), np.zeros_like(heat_mask)])
-    for row, col in zip(doubtful.row, doubtful.col, strict=True):
+    reach = SAMPLE_PX / 2 + DOUBTFUL_RADIUS_PX
+    inside = np.maximum(*(abs(x - SAMPLE_PX / 2) for x in (doubtful.row, doubtful.col))) < reach
+    for row, col in zip(doubtful.row[inside], doubtful.col[inside], strict=True):
         near = np.hypot(centre[:, None] - row, centre[None] - col) < DOUBTFUL_RADIUS_PX
         masks[0][near] = 0.0
     for i in range(len(sites)):
@@ -200,7 +208,10 @@ def make_targets(sites: SiteLabels, doubtful: SiteLabels, taught: Tensor) -> tup
 
 
 def _draw_site(
-    targets: NDArray[np.float32], masks: NDArray[np.float32], sites: SiteLabels, i: int,
+    targets: NDArray[np.float32],
+    masks: NDArray[np.float32],
+    sites: SiteLabels,
+    i: int,
     centre: Floats,
 ) -> None:
     row, col = sites.row[i], sites.col[i]

@@ -1,4 +1,4 @@
-"""From score to probability at a stated prevalence, fitted only on places that training never saw."""
+"""From score to probability at a stated prevalence, fitted on places that training never saw."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ class Calibration(BaseModel):
         logits = score_logit(scores)
         centre = self.intercept + self.slope * logits
         variance = (
-            self.variance_intercept
-            + 2 * self.covariance * logits
-            + self.variance_slope * logits**2
+            self.variance_intercept + 2 * self.covariance * logits + self.variance_slope * logits**2
         )
         half = Z_90 * np.sqrt(np.maximum(variance, 0.0))
         return SiteProbabilities(
@@ -83,7 +81,7 @@ class Calibration(BaseModel):
 def score_logit(scores: Floats) -> Floats:
     """Log-odds of scores, clipped away from 0 and 1."""
     clipped = np.clip(np.asarray(scores, float), SCORE_CLIP, 1 - SCORE_CLIP)
-    return np.log(clipped / (1 - clipped))
+    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def fit_calibration(

@@ -53,13 +53,16 @@ class SiteLabels:
     def shifted(self, rows: float, cols: float, keep: Bools) -> SiteLabels:
         """The kept sites, moved up and left."""
         return SiteLabels(
-            self.row[keep] - rows, self.col[keep] - cols,
-            self.length_px[keep], self.width_px[keep], self.angle_rad[keep],
+            self.row[keep] - rows,
+            self.col[keep] - cols,
+            self.length_px[keep],
+            self.width_px[keep],
+            self.angle_rad[keep],
         )
 
     @classmethod
     def from_corners(cls, corners: Floats) -> SiteLabels:
-        """Sites from the corners of boxes, (n, 4, 2) as x, y; not a number where a box is unknown."""
+        """Sites from the corners of boxes, (n, 4, 2) as x, y; NaN where a box is unknown."""
         corners = np.asarray(corners, float).reshape(-1, 4, 2)
         first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1]
         size1, size2 = np.hypot(*first.T), np.hypot(*second.T)
@@ -69,8 +72,10 @@ class SiteLabels:
         angle = np.arctan2(along[:, 1], along[:, 0]) % np.pi
         centre = corners.mean(axis=1)
         return cls(
-            row=centre[:, 1], col=centre[:, 0],
-            length_px=np.where(known, length, 0.0), width_px=np.where(known, width, 0.0),
+            row=centre[:, 1],
+            col=centre[:, 0],
+            length_px=np.where(known, length, 0.0),
+            width_px=np.where(known, width, 0.0),
             angle_rad=np.where(known, angle, 0.0),
         )
 
@@ -135,8 +140,11 @@ class Picture:
         near = (self.doubtful.col >= first) & (self.doubtful.col < last)
         moved = replace(self.ground, east_m=self.ground.east_m + first * self.ground.col_m)
         return replace(
-            self, place=place, ground=moved,
-            pixels=self.pixels[:, :, first:last], usable=self.usable[:, first:last],
+            self,
+            place=place,
+            ground=moved,
+            pixels=self.pixels[:, :, first:last],
+            usable=self.usable[:, first:last],
             sites=self.sites.shifted(0, first, inside),
             doubtful=self.doubtful.shifted(0, first, near),
         )
@@ -159,10 +167,14 @@ def read_scene(image: Path, table: Path, place: str) -> Picture:
     sites = SiteLabels.from_corners(known.reindex(columns=CORNERS).to_numpy(float))
     sites = replace(sites, row=known["y"].to_numpy(float), col=known["x"].to_numpy(float))
     return Picture(
-        name=image.name, place=place, pixels=pixels,
-        usable=np.ones(pixels.shape[1:], bool), sites=sites,
+        name=image.name,
+        place=place,
+        pixels=pixels,
+        usable=np.ones(pixels.shape[1:], bool),
+        sites=sites,
         doubtful=PixelPoints(doubtful["y"].to_numpy(float), doubtful["x"].to_numpy(float)),
-        blind_edge_px=0, ground=ground,
+        blind_edge_px=0,
+        ground=ground,
     )
 
 
@@ -200,8 +212,14 @@ def _read_tile(
     if notes is not None:
         sites, doubtful = _apply_notes(sites, notes[notes["tile"].astype(str) == name])
     return Picture(
-        name=name, place=district, pixels=pixels, usable=np.ones(pixels.shape[1:], bool),
-        sites=sites, doubtful=doubtful, blind_edge_px=edge_px, ground=ground,
+        name=name,
+        place=district,
+        pixels=pixels,
+        usable=np.ones(pixels.shape[1:], bool),
+        sites=sites,
+        doubtful=doubtful,
+        blind_edge_px=edge_px,
+        ground=ground,
     )
 
 
@@ -224,10 +242,12 @@ def read_empty_chips(path: Path, key: str, group_key: str, keep_label: int | Non
     try:
         with np.load(path) as arrays:
             chips = arrays[key]
-            keep = arrays["y"] == keep_label if keep_label is not None else np.ones(len(chips), bool)
+            keep = np.ones(len(chips), bool)
+            if keep_label is not None:
+                keep = arrays["y"] == keep_label
             groups = arrays[group_key]
     except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(f"{path} holds no chips that can be read ({error}): check it.") from error
+        raise DatasetError(f"{path} holds no readable chips ({error}): check it.") from error
     return [
         _empty_chip(f"{path.stem}/{i}", f"{path.stem}/{groups[i]}", chips[i])
         for i in np.flatnonzero(keep)
@@ -238,9 +258,14 @@ def _empty_chip(name: str, place: str, chip: NDArray[Any]) -> Picture:
     pixels = np.moveaxis(chip, -1, 0)
     none = np.zeros(0)
     return Picture(
-        name=name, place=place, pixels=pixels, usable=np.ones(pixels.shape[1:], bool),
-        sites=SiteLabels(none, none, none, none, none), doubtful=PixelPoints(none, none),
-        blind_edge_px=0, ground=Ground(0.0, 0.0, 10.0, 10.0),
+        name=name,
+        place=place,
+        pixels=pixels,
+        usable=np.ones(pixels.shape[1:], bool),
+        sites=SiteLabels(none, none, none, none, none),
+        doubtful=PixelPoints(none, none),
+        blind_edge_px=0,
+        ground=Ground(0.0, 0.0, 10.0, 10.0),
     )
 
 
@@ -293,7 +318,7 @@ def _check_inside(frame: pd.DataFrame, shape: tuple[int, ...], path: Path) -> No
 
 def _read_boxes(path: Path, shape: tuple[int, ...]) -> SiteLabels:
     if not path.is_file():
-        raise DatasetError(f"There is no label file at {path}: an image without sites needs one too.")
+        raise DatasetError(f"There is no label file at {path}: an empty image needs one too.")
     try:
         rows = np.asarray(json.loads(path.read_text(encoding="utf-8"))["obb_px"], float)
         corners = rows.reshape(-1, 9)[:, 1:].reshape(-1, 4, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +65,7 @@ class SceneSource(_Frozen):
 
 
 class TilesSource(_Frozen):
-    """A folder of tiles over several districts; those neither held out nor scored are trained on."""
+    """A folder of tiles over several districts; those not held out are trained on."""
 
     images: Path
     labels: Path
@@ -159,9 +160,13 @@ class Dataset:
     @property
     def credits(self) -> tuple[str, ...]:
         """Sources and licences, in the order of the file."""
-        named = [s.credit for s in (*self.file.scenes, *self.file.tiles, *self.file.empty_chips)]
-        made = ["made-up patches of tiles.simulate, Apache-2.0"] if self.file.simulation else []
-        return tuple([*named, *made])
+        file = self.file
+        return (
+            *(scene.credit for scene in file.scenes),
+            *(tiles.credit for tiles in file.tiles),
+            *(chips.credit for chips in file.empty_chips),
+            *(["made-up patches of tiles.simulate (Apache-2.0)"] if file.simulation else []),
+        )
 
 
 def read_dataset_file(path: Path) -> DatasetFile:
@@ -224,13 +229,16 @@ def load_dataset(path: Path, data_root: Path) -> Dataset:
 def _add_scene(parts: dict[Part, list[Source]], scene: SceneSource, root: Path) -> None:
     picture = read_scene(root / scene.image, root / scene.labels, scene.place)
     ranges: dict[Part, ColumnRange | None] = {
-        "train": scene.train, "validate": scene.validate_, "test": scene.test,
+        "train": scene.train,
+        "validate": scene.validate_,
+        "test": scene.test,
     }
     named = {part: r for part, r in ranges.items() if r is not None}
     _check_gaps(list(named.values()), picture, scene.image)
     width = picture.usable.shape[1]
     for part, r in named.items():
-        cut = picture.columns(round(r.first * width), round(r.last * width), f"{scene.place}/{part}")
+        first, last = round(r.first * width), round(r.last * width)
+        cut = picture.columns(first, last, f"{scene.place}/{part}")
         parts[part].append(Source(scene.place, scene.share, (cut,)))
 
 
@@ -240,7 +248,7 @@ def _check_gaps(ranges: Sequence[ColumnRange], picture: Picture, image: Path) ->
     for r in ordered:
         if r.last <= r.first:
             raise DatasetError(f"{image}: columns {r.first} to {r.last} hold nothing: swap them.")
-    for left, right in zip(ordered, ordered[1:], strict=False):
+    for left, right in pairwise(ordered):
         gap_m = (right.first - left.last) * width_m
         if gap_m < LEAST_GAP_M:
             raise DatasetError(
@@ -252,7 +260,10 @@ def _check_gaps(ranges: Sequence[ColumnRange], picture: Picture, image: Path) ->
 def _add_tiles(parts: dict[Part, list[Source]], source: TilesSource, root: Path) -> None:
     notes = root / source.notes if source.notes else None
     pictures = read_tiles(
-        root / source.images, root / source.labels, root / source.table, notes,
+        root / source.images,
+        root / source.labels,
+        root / source.table,
+        notes,
         source.blind_edge_px,
     )
     known = {p.place for p in pictures}
@@ -263,7 +274,7 @@ def _add_tiles(parts: dict[Part, list[Source]], source: TilesSource, root: Path)
         )
     shared = sorted(set(source.validate_) & set(source.test))
     if shared:
-        raise DatasetError(f"The district {shared[0]!r} is held out twice: validate or test, not both.")
+        raise DatasetError(f"The district {shared[0]!r} stands in validate and test: choose one.")
     for picture in pictures:
         part: Part = "train"
         if picture.place in source.validate_:
@@ -295,9 +306,12 @@ def _simulated_picture(rng: np.random.Generator, size_px: int, number: int) -> P
     col, row, length, width, angle = patch.boxes.T.astype(float)
     none = np.zeros(0)
     return Picture(
-        name=f"simulated {number}", place="simulation", pixels=patch.pixels,
+        name=f"simulated {number}",
+        place="simulation",
+        pixels=patch.pixels,
         usable=np.ones((size_px, size_px), bool),
         sites=SiteLabels(row, col, length, width, angle % np.pi),
-        doubtful=PixelPoints(none, none), blind_edge_px=0,
+        doubtful=PixelPoints(none, none),
+        blind_edge_px=0,
         ground=Ground(number * 1e6, 0.0, 10.0, 10.0),
     )

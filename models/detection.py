@@ -1,4 +1,4 @@
-"""The detection: one oriented box in one scene, its columns and units, and how pixels become positions."""
+"""The detection: one oriented box in one scene, its columns and units, and where it lies."""
 
 from __future__ import annotations
 
@@ -90,13 +90,12 @@ class PixelBoxes:
     @classmethod
     def empty(cls) -> Self:
         """No boxes."""
-        ints = ("peak_row", "peak_col")
-        types = {f.name: np.int64 if f.name in ints else np.float64 for f in fields(cls)}
-        return cls(**{name: np.zeros(0, dtype) for name, dtype in types.items()})
+        floats, ints = np.zeros(0, np.float64), np.zeros(0, np.int64)
+        return cls(floats, floats, ints, ints, floats, floats, floats, floats)
 
     @staticmethod
     def concatenate(parts: Sequence[PixelBoxes]) -> PixelBoxes:
-        """All boxes of `parts`, sorted by peak row and column: the order of parts does not matter."""
+        """All boxes, sorted by peak row and column: the order of the parts does not matter."""
         if not parts:
             return PixelBoxes.empty()
         joined = PixelBoxes(

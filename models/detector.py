@@ -1,4 +1,4 @@
-"""Pixels to oriented boxes: device, precision, and a decoding that no cut of the work can change."""
+"""Pixels to oriented boxes: device, precision, and decoding that no cut of the work changes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from models.detection import SCORE_DECIMALS, ArrayWindow, Bools, PixelBoxes, PixelOrigin
+from models.familiarity import PATCH_PX, distances, patch_statistics
 from models.network import (
     CELL_PX,
     STRIDE,
@@ -31,6 +32,8 @@ Precision = Literal["fp32", "bf16"]
 
 # Two kilns never stand closer: at 10 m, 5 px is one kiln's width and a bit.
 SUPPRESSION_RADIUS_PX = 5.0
+# From this many patches a side every second one, along rows and columns, gives the median as well.
+MANY_PATCHES = 8
 # A centre lies at most this many cells from the middle of the cell that found it.
 MAX_OFFSET_CELLS = 1.5
 # Sizes are kept within exp(1) of a typical kiln; further off the head has never seen anything.
@@ -63,6 +66,7 @@ class Detector:
         sha256: Digest of the weights.
         device: Where the network runs, such as `cpu` or `cuda`.
         precision: `fp32` or `bf16`; part of what makes a run repeatable.
+        threshold: Score above which a peak is a detection; the card's, unless set lower to score.
         stride: Arrays must start on multiples of this on the scene's grid.
         halo_px: Margin needed around a core.
     """
@@ -73,6 +77,7 @@ class Detector:
         self.device = device
         self.precision: Precision = precision
         self.stride = STRIDE
+        self.threshold = weights.card.threshold
         self.halo_px = halo_px(weights.card.shape)
         self._net = fold_batch_norms(_build(weights))
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -81,18 +86,27 @@ class Detector:
         self._dtype = dtype
 
     @classmethod
-    def load(cls, weights_path: Path, device: str = "auto", precision: str = "auto") -> Detector:
+    def load(
+        cls,
+        weights_path: Path,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> Detector:
         """Read weights and place the network.
 
         Args:
             weights_path: A file that `kilnlight train` wrote.
             device: `auto`, `cpu`, `cuda` or `mps`.
             precision: `auto`, `fp32` or `bf16`.
+            threads: CPU threads of this process from now on; torch's own choice when None.
 
         Raises:
             WeightsError: The weights are missing, damaged or of another shape.
             ConfigError: No such device or precision.
         """
+        if threads is not None:
+            torch.set_num_threads(threads)
         chosen = resolve_device(device)
         return cls(load_weights(weights_path), chosen, resolve_precision(precision, chosen))
 
@@ -114,12 +128,49 @@ class Detector:
             raise ValueError(f"blocks must start on multiples of {STRIDE} px, not at {origin}")
         if not usable[_slices(core)].any():
             return PixelBoxes.empty()
-        boxes = decode(self.outputs(pixels, usable), origin, Decoding(self.card.threshold))
+        boxes = decode(self.outputs(pixels, usable), origin, Decoding(self.threshold))
         row, col = boxes.peak_row - origin.row, boxes.peak_col - origin.col
         own = (row >= core.row0) & (row < core.row0 + core.rows)
         own &= (col >= core.col0) & (col < core.col0 + core.cols)
         own &= usable[np.minimum(row, len(usable) - 1), np.minimum(col, usable.shape[1] - 1)]
         return boxes[own]
+
+    def unfamiliarity(self, pixels: NDArray[Any], usable: Bools) -> float:
+        """How unlike the training imagery an array is: the median distance of its patches.
+
+        Beyond `card.familiarity.threshold` the imagery is not what the weights were trained on.
+        0 where the card knows nothing or no patch is wholly usable.
+        """
+        if self.card.familiarity is None:
+            return 0.0
+        every = 2 if min(usable.shape) >= MANY_PATCHES * PATCH_PX else 1
+        patches = patch_statistics(pixels, usable, every=every)
+        if not len(patches.features):
+            return 0.0
+        return float(np.median(distances(self.card.familiarity, patches.features)))
+
+    def unfamiliar_boxes(
+        self, pixels: NDArray[Any], usable: Bools, boxes: PixelBoxes, origin: PixelOrigin
+    ) -> Bools:
+        """Which boxes lie in a patch of 64 px, on the scene's own grid, unlike the training.
+
+        The array must have the halo: then the answer does not depend on how the scene was cut.
+        """
+        if self.card.familiarity is None or not len(boxes):
+            return np.zeros(len(boxes), bool)
+        first_row, first_col = -origin.row % PATCH_PX, -origin.col % PATCH_PX
+        patches = patch_statistics(pixels, usable, first_row, first_col)
+        far = distances(self.card.familiarity, patches.features) > self.card.familiarity.threshold
+        strange = {
+            (row, col)
+            for row, col in zip(
+                (patches.row[far] + origin.row) // PATCH_PX,
+                (patches.col[far] + origin.col) // PATCH_PX,
+                strict=True,
+            )
+        }
+        own = zip(boxes.peak_row // PATCH_PX, boxes.peak_col // PATCH_PX, strict=True)
+        return np.array([cell in strange for cell in own], bool)
 
     def outputs(self, pixels: NDArray[Any], usable: Bools) -> Tensor:
         """Raw outputs (N_OUTPUTS, y / 2, x / 2) of one array, float32, on the CPU."""
@@ -165,7 +216,9 @@ def decode(outputs: Tensor, origin: PixelOrigin, decoding: Decoding) -> PixelBox
 
 
 def _boxes(
-    cells: NDArray[np.int64], values: NDArray[np.float64], score: NDArray[np.float64],
+    cells: NDArray[np.int64],
+    values: NDArray[np.float64],
+    score: NDArray[np.float64],
     origin: PixelOrigin,
 ) -> PixelBoxes:
     offset = np.clip(values[1:3], -MAX_OFFSET_CELLS, MAX_OFFSET_CELLS)

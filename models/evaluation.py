@@ -1,4 +1,4 @@
-"""Detections against known sites: one-to-one matching, precision, recall, AP, and their intervals."""
+"""Detections against known sites: one-to-one matching, precision, recall, AP, with intervals."""
 
 from __future__ import annotations
 
@@ -236,15 +236,26 @@ def evaluate_detections(
         _at_tolerance(
             _Matched(
                 match(detections, scores, sites, doubtful or nowhere, tolerance_m),
-                np.asarray(scores, float), detections.block, sites.block, blocks,
+                np.asarray(scores, float),
+                detections.block,
+                sites.block,
+                blocks,
             ),
-            tolerance_m, area_km2, threshold, seed,
+            tolerance_m,
+            area_km2,
+            threshold,
+            seed,
         )
         for tolerance_m in TOLERANCES_M
     ]
     return Evaluation(
-        name=name, n_sites=len(sites), n_detections=int((scores > threshold).sum()),
-        n_blocks=len(blocks), area_km2=area_km2, threshold=threshold, tolerances=tuple(tolerances),
+        name=name,
+        n_sites=len(sites),
+        n_detections=int((scores > threshold).sum()),
+        n_blocks=len(blocks),
+        area_km2=area_km2,
+        threshold=threshold,
+        tolerances=tuple(tolerances),
     )
 
 

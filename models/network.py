@@ -1,4 +1,4 @@
-"""The fully convolutional network: pixels to a heatmap of centres with offset, size and direction."""
+"""The fully convolutional network: pixels to a heatmap of centres, with box and direction."""
 
 from __future__ import annotations
 
@@ -59,7 +59,13 @@ class KilnNet(nn.Module):
         super().__init__()
         self.shape = shape
         c2, (c4, c8) = shape.stem_channels, shape.stage_channels
-        self.stem = nn.Sequential(ConvUnit(4 * n_bands, c2), ConvUnit(c2, c2))
+        if shape.fine_channels:
+            self.fine: nn.Module = ConvUnit(n_bands, shape.fine_channels)
+            first = ConvUnit(shape.fine_channels, c2, stride=CELL_PX)
+        else:
+            self.fine = nn.PixelUnshuffle(CELL_PX)  # (b, bands, y, x) to (b, 4 bands, y/2, x/2)
+            first = ConvUnit(CELL_PX**2 * n_bands, c2)
+        self.stem = nn.Sequential(first, ConvUnit(c2, c2))
         self.stage4 = _stage(c2, c4, shape.blocks)
         self.stage8 = _stage(c4, c8, shape.blocks)
         self.lateral4 = nn.Conv2d(c8, c4, 1)
@@ -81,7 +87,7 @@ class KilnNet(nn.Module):
         Returns:
             (batch, N_OUTPUTS, y / CELL_PX, x / CELL_PX); see `N_OUTPUTS` for the order.
         """
-        x = F.pixel_unshuffle(x, CELL_PX)  # (b, 4 bands, y/2, x/2)
+        x = self.fine(x.contiguous(memory_format=torch.channels_last))
         x = x.contiguous(memory_format=torch.channels_last)
         f2 = self.stem(x)  # (b, c2, y/2, x/2)
         f4 = self.stage4(f2)  # (b, c4, y/4, x/4)
@@ -174,7 +180,7 @@ def fold_batch_norms(net: KilnNet) -> KilnNet:
     """Merge every batch normalisation into the convolution before it; for inference only."""
     for module in net.modules():
         if isinstance(module, ConvUnit):
-            module[0] = nn.utils.fuse_conv_bn_eval(module[0], module[1])  # type: ignore[arg-type]
+            module[0] = nn.utils.fuse_conv_bn_eval(module[0], module[1])  # type: ignore[type-var,arg-type]
             module[1] = nn.Identity()
         elif isinstance(module, Residual):
             module.conv = nn.utils.fuse_conv_bn_eval(module.conv, module.norm)

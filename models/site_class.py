@@ -1,4 +1,4 @@
-"""A site class: what is looked for, its sizes, season and prevalence, as configuration and not code."""
+"""A site class: what is looked for, its sizes, season, prevalence, as configuration not code."""
 
 from __future__ import annotations
 

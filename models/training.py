@@ -1,248 +1,258 @@
-"""Training: samples from every source, one loss, a moving average of weights, and a card."""
+"""`kilnlight train`: from a dataset file to weights with a card, calibrated on places held out."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from models.augment import (
-    CONTEXT_PX,
-    SAMPLE_PX,
-    AugmentSettings,
-    Sample,
-    draw_placement,
-    make_sample,
-)
+from models.calibration import Calibration, fit_calibration
 from models.chips import Picture, PixelPoints
-from models.dataset import Dataset, Source
-from models.network import KilnNet, normalise
-from models.weights import NetworkShape
+from models.dataset import Dataset, DatasetFile, Source, load_dataset
+from models.detector import Detector, halo_px
+from models.evaluation import Evaluation, best_threshold
+from models.familiarity import fit_familiarity, patch_statistics
+from models.fitting import Progress, TrainingRecipe, fit
+from models.network import STRIDE, KilnNet
+from models.scoring import (
+    find_mistakes,
+    read_scores,
+    score_pictures,
+    score_table,
+    write_scores,
+)
+from models.site_class import load_site_class
+from models.weights import (
+    Familiarity,
+    Figure,
+    LoadedWeights,
+    NetworkShape,
+    Recall,
+    WeightsCard,
+    load_weights,
+    save_weights,
+)
+from tiles.errors import DatasetError
 
-# Share of samples around a site, around a mined mistake, and anywhere.
-SITE_SHARE = 0.5
-MISTAKE_SHARE = 0.2
-# A site lies anywhere in the inner part of its sample, never always in the middle.
-SITE_JITTER_PX = 44.0
-# Weight of box errors against the heatmap's focal loss.
-BOX_WEIGHT = 0.5
+Bools = NDArray[np.bool_]
+
+BANDS = ("red", "green", "blue")
+GSD_M = 10.0
+# Mistakes worth a second look while training: from half the usual threshold upwards.
+MINING_THRESHOLD = 0.15
+# Where nothing was held out nothing is known; a card must still say something safe.
+UNKNOWN_THRESHOLD = 0.3
 
 
-class TrainingRecipe(BaseModel):
-    """How the network learns.
+class TrainSettings(BaseModel):
+    """What `kilnlight train` is asked to do.
 
     Attributes:
-        steps: Optimiser steps.
-        batch: Samples a step.
-        learning_rate: Peak of the one-cycle schedule.
-        weight_decay: AdamW's.
-        average: Decay of the moving average of weights.
-        mine_at: Shares of the training at which mistakes on the training places are collected.
-        shape: Sizes of the network.
+        dataset: Dataset file; see `models.dataset`.
+        out: Weights file to write; tables of scores are written beside it.
+        data_root: Folder that the dataset's paths start from.
+        steps: Instead of the dataset's own number of steps.
+        seed: Instead of the dataset's own seed.
+        threads: CPU threads; results depend on it in the last digits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(ge=1)
-    batch: int = Field(default=24, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    average: float = Field(default=0.998, gt=0, lt=1)
-    mine_at: tuple[float, ...] = (0.4, 0.7)
-    shape: NetworkShape = NetworkShape()
+    dataset: Path
+    out: Path
+    data_root: Path = Path("../shared/data")
+    steps: int | None = Field(default=None, ge=1)
+    seed: int | None = None
+    threads: int = Field(default=2, ge=1)
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training stands."""
+class Operating:
+    """What the places held out say about a network."""
 
-    step: int
-    steps: int
-    loss: float
-
-
-@dataclass
-class Sampler:
-    """Draws training samples; keeps the positions of mistakes found so far, by source and picture."""
-
-    sources: tuple[Source, ...]
-    rng: np.random.Generator
-    settings: AugmentSettings = field(default_factory=AugmentSettings)
-    mistakes: dict[tuple[int, int], PixelPoints] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        shares = np.array([s.share for s in self.sources])
-        self._share = shares / shares.sum()
-        # Pictures in proportion to their area, so that a large scene is not one tile among many.
-        areas = [np.array([float(p.usable.size) for p in s.pictures]) for s in self.sources]
-        self._by_area = [a / a.sum() for a in areas]
-        sites = [np.array([float(len(p.sites)) for p in s.pictures]) for s in self.sources]
-        self._by_sites = [n / n.sum() if n.sum() else None for n in sites]
-
-    def draw(self) -> Sample:
-        """One sample."""
-        source = int(self.rng.choice(len(self.sources), p=self._share))
-        kind = self.rng.random()
-        picture, points = self._around_nothing(source)
-        if kind < SITE_SHARE:
-            picture, points = self._around_site(source) or (picture, points)
-        elif kind < SITE_SHARE + MISTAKE_SHARE:
-            picture, points = self._around_mistake(source) or (picture, points)
-        chosen = self.sources[source].pictures[picture]
-        i = int(self.rng.integers(len(points)))
-        jitter = self.rng.uniform(-SITE_JITTER_PX, SITE_JITTER_PX, 2)
-        placement = draw_placement(
-            self.rng, points.row[i] + jitter[0], points.col[i] + jitter[1], self.settings
-        )
-        return make_sample(chosen, placement, self.rng, self.settings)
-
-    def _around_site(self, source: int) -> tuple[int, PixelPoints] | None:
-        share = self._by_sites[source]
-        if share is None:
-            return None
-        picture = int(self.rng.choice(len(share), p=share))
-        sites = self.sources[source].pictures[picture].sites
-        return picture, PixelPoints(sites.row, sites.col)
-
-    def _around_mistake(self, source: int) -> tuple[int, PixelPoints] | None:
-        keys = [key for key in self.mistakes if key[0] == source]
-        if not keys:
-            return None
-        sizes = np.array([len(self.mistakes[key]) for key in keys], float)
-        key = keys[int(self.rng.choice(len(keys), p=sizes / sizes.sum()))]
-        return key[1], self.mistakes[key]
-
-    def _around_nothing(self, source: int) -> tuple[int, PixelPoints]:
-        share = self._by_area[source]
-        picture = int(self.rng.choice(len(share), p=share))
-        rows, cols = self.sources[source].pictures[picture].usable.shape
-        row, col = (self._inner(side) for side in (rows, cols))
-        return picture, PixelPoints(np.array([row]), np.array([col]))
-
-    def _inner(self, side_px: int) -> float:
-        """A position such that the sample lies within the picture where the picture is large."""
-        margin = min(SAMPLE_PX / 2, side_px / 2)
-        return float(self.rng.uniform(margin, side_px - margin)) if side_px > 2 * margin else margin
+    threshold: float
+    recall: Recall
+    calibration: Calibration
 
 
-class MovingAverage:
-    """Exponential moving average of a network's weights and statistics."""
+def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
+    """Train, calibrate on the validation part or on out-of-fold scores, score the test part, save.
 
-    def __init__(self, net: KilnNet, decay: float) -> None:
-        self.decay = decay
-        self._steps = 0
-        self.state = {name: value.detach().clone() for name, value in net.state_dict().items()}
+    Writes `out` and, where the dataset has a test part, `out` with the suffix `.scores.csv`.
 
-    def update(self, net: KilnNet) -> None:
-        """Take one step towards the network; quicker at first, so that the start is forgotten."""
-        self._steps += 1
-        decay = min(self.decay, (1 + self._steps) / (10 + self._steps))
-        for name, value in net.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[name].lerp_(value.detach(), 1 - decay)
-            else:
-                self.state[name].copy_(value)
-
-
-def fit(
-    sources: tuple[Source, ...],
-    recipe: TrainingRecipe,
-    seed: int,
-    on_progress: Callable[[Progress], None] | None = None,
-    mine: Callable[[KilnNet, tuple[Source, ...]], dict[tuple[int, int], PixelPoints]] | None = None,
-) -> KilnNet:
-    """Train a network and return the moving average of its weights.
-
-    Args:
-        sources: Pictures to draw samples from.
-        recipe: How.
-        seed: Of the initial weights and all samples.
-        on_progress: Called after every step.
-        mine: Finds positions of false alarms in the pictures; called at `recipe.mine_at`.
+    Raises:
+        DatasetError: The dataset cannot be used.
     """
-    torch.manual_seed(seed)
-    net = KilnNet(recipe.shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = MovingAverage(net, recipe.average)
-    optimiser = torch.optim.AdamW(net.parameters(), recipe.learning_rate,
-                                  weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1
+    torch.set_num_threads(settings.threads)
+    dataset = load_dataset(settings.dataset, settings.data_root)
+    recipe = TrainingRecipe(steps=settings.steps or dataset.file.steps)
+    seed = dataset.file.seed if settings.seed is None else settings.seed
+    net = fit(dataset.train, recipe, seed, on_progress, _miner(recipe.shape))
+    tensors = {name: value.numpy() for name, value in net.state_dict().items()}
+    # What is scored is what is saved: tensors after rounding to the file's precision.
+    save_weights(settings.out, _draft(dataset.file, recipe.shape), tensors)
+    card = _card(dataset, settings.out)
+    save_weights(settings.out, card, tensors)
+    return settings.out
+
+
+def evaluate_weights(
+    dataset: Path, weights: Path, data_root: Path, name: str | None = None
+) -> Evaluation:
+    """Score weights on the test part of a dataset.
+
+    Raises:
+        DatasetError: The dataset has no test part or cannot be used.
+        WeightsError: The weights cannot be used.
+    """
+    loaded = load_dataset(dataset, data_root)
+    if not loaded.test:
+        raise DatasetError(f"{dataset} holds nothing out as `test`: there is nothing to score.")
+    detector = Detector.load(weights)
+    scored = score_pictures(detector, loaded.test)
+    return scored.evaluate(name or _place_names(loaded.test), detector.card.threshold)
+
+
+def _miner(
+    shape: NetworkShape,
+) -> Callable[[KilnNet, tuple[Source, ...]], dict[tuple[int, int], PixelPoints]]:
+    def mine(net: KilnNet, sources: tuple[Source, ...]) -> dict[tuple[int, int], PixelPoints]:
+        tensors = {name: value.numpy() for name, value in net.state_dict().items()}
+        card = _draft(None, shape, MINING_THRESHOLD)
+        detector = Detector(LoadedWeights(card, tensors, ""), "cpu", "bf16")
+        return find_mistakes(detector, sources)
+
+    return mine
+
+
+def _draft(
+    file: DatasetFile | None, shape: NetworkShape, threshold: float = UNKNOWN_THRESHOLD
+) -> WeightsCard:
+    """A card that claims nothing yet."""
+    unknown = Calibration(
+        intercept=0,
+        slope=1,
+        variance_intercept=4,
+        variance_slope=0,
+        covariance=0,
+        prevalence_per_1000km2=30,
+        n_true=0,
+        n_false=0,
     )
-    sampler = Sampler(sources, np.random.default_rng([seed, 2]))
-    mining_steps = {int(share * recipe.steps) for share in recipe.mine_at} if mine else set()
-    for step in range(recipe.steps):
-        if step in mining_steps and mine:
-            sampler.mistakes = mine(averaged(average, recipe.shape), sources)
-        batch = collate([sampler.draw() for _ in range(recipe.batch)])
-        loss = _step(net, batch, recipe.shape, optimiser)
-        schedule.step()
-        average.update(net)
-        if on_progress:
-            on_progress(Progress(step + 1, recipe.steps, loss))
-    return averaged(average, recipe.shape)
-
-
-def averaged(average: MovingAverage, shape: NetworkShape) -> KilnNet:
-    """The averaged weights as a network of their own, ready for inference."""
-    net = KilnNet(shape).eval()
-    net.load_state_dict(average.state)
-    return net
-
-
-def collate(samples: list[Sample]) -> Sample:
-    """Samples stacked along a new first axis."""
-    return Sample(
-        torch.stack([s.pixels for s in samples]), torch.stack([s.usable for s in samples]),
-        torch.stack([s.targets for s in samples]), torch.stack([s.masks for s in samples]),
+    return WeightsCard(
+        name=file.name if file else "draft",
+        version=file.version if file else "0",
+        site_class=file.site_class if file else "brick_kiln",
+        licence=file.licence if file else "none",
+        bands=BANDS,
+        gsd_m=GSD_M,
+        stride=STRIDE,
+        halo_px=halo_px(shape),
+        threshold=threshold,
+        shape=shape,
+        calibration=unknown,
+        recall=Recall(mean=0, low=0, high=1),
     )
 
 
-def _step(
-    net: KilnNet, batch: Sample, shape: NetworkShape, optimiser: torch.optim.Optimizer
-) -> float:
-    net.train()
-    with torch.no_grad():
-        z = normalise(batch.pixels, batch.usable, shape)
-        middle = slice(CONTEXT_PX, CONTEXT_PX + SAMPLE_PX)
-        z = z[:, :, middle, middle].contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        out = net(z)
-    loss = detection_loss(out, batch.targets, batch.masks)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-    optimiser.step()
-    return float(loss.detach())
+def _card(dataset: Dataset, weights: Path) -> WeightsCard:
+    """The finished card of weights that were just saved with a draft."""
+    detector = Detector(load_weights(weights), "cpu", "fp32")
+    site_class = load_site_class(dataset.file.site_class)
+    tolerance_m = site_class.match_tolerance_m
+    scores = _held_out_scores(dataset, detector, tolerance_m)
+    update: dict[str, object] = {
+        "trained_on": dataset.credits,
+        "limits": dataset.file.limits,
+        "familiarity": _familiarity(dataset),
+    }
+    threshold = UNKNOWN_THRESHOLD
+    if scores is not None:
+        operating = _operate(scores, site_class.prevalence_per_1000km2)
+        threshold = operating.threshold
+        update |= {
+            "threshold": threshold,
+            "recall": operating.recall,
+            "calibration": operating.calibration,
+        }
+    if dataset.test:
+        scored = score_pictures(detector, dataset.test)
+        place = _place_names(dataset.test)
+        table = score_table(scored, place, tolerance_m)
+        write_scores(table, weights.with_suffix(".scores.csv"))
+        update["figures"] = _figures(scored.evaluate(place, threshold), tolerance_m)
+    return detector.card.model_copy(update=update)
 
 
-def detection_loss(outputs: Tensor, targets: Tensor, masks: Tensor) -> Tensor:
-    """Focal loss of the heatmap and absolute error of boxes.
+def _familiarity(dataset: Dataset) -> Familiarity:
+    return fit_familiarity([(source.name, _patch_features(source)) for source in dataset.train])
 
-    The heatmap's loss is the penalty-reduced focal loss of CornerNet (Law and Deng, 2018), with
-    alpha 2 and beta 4, per labelled site.
 
-    Args:
-        outputs: (batch, N_OUTPUTS, y, x), raw.
-        targets: The same shape; see `augment.Sample`.
-        masks: (batch, 3, y, x).
-    """
-    logits, heat = outputs[:, 0], targets[:, 0]
-    p = torch.sigmoid(logits)
-    at_site = (heat == 1.0).float()
-    found = at_site * (1 - p).square() * F.logsigmoid(logits)
-    quiet = (1 - at_site) * (1 - heat).pow(4) * p.square() * F.logsigmoid(-logits)
-    n_sites = (at_site * masks[:, 0]).sum().clamp_min(1.0)
-    focal = -((found + quiet) * masks[:, 0]).sum() / n_sites
-    error = (outputs[:, 1:] - targets[:, 1:]).abs()
-    mask_offset, mask_size = masks[:, 1:2], masks[:, 2:3]
-    offset = (error[:, :2] * mask_offset).sum() / mask_offset.sum().clamp_min(1.0)
-    size = (error[:, 2:] * mask_size).sum() / mask_size.sum().clamp_min(1.0)
-    return focal + BOX_WEIGHT * (offset + size)
+def _patch_features(source: Source) -> NDArray[np.float64]:
+    parts = [patch_statistics(p.pixels, p.usable).features for p in source.pictures]
+    return np.concatenate(parts)
+
+
+def _held_out_scores(
+    dataset: Dataset, detector: Detector, tolerance_m: float
+) -> pd.DataFrame | None:
+    if dataset.file.out_of_fold:
+        return read_scores([dataset.folder / path for path in dataset.file.out_of_fold])
+    if not any(len(p.sites) for p in dataset.validate):
+        return None
+    scored = score_pictures(detector, dataset.validate)
+    return score_table(scored, _place_names(dataset.validate), tolerance_m)
+
+
+def _operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating:
+    """Threshold of the greatest F1, recall there, and the calibration curve."""
+    score, is_site = scores["score"].to_numpy(float), scores["is_site"].to_numpy(bool)
+    place = pd.factorize(scores["place"])[0].astype(np.int64)
+    detected = score > 0
+    threshold = best_threshold(score[detected], is_site[detected], int(is_site.sum()))
+    calibration = fit_calibration(
+        score[detected],
+        is_site[detected],
+        scores["per_1000km2"].to_numpy(float)[detected],
+        place[detected],
+        prevalence_per_1000km2,
+    )
+    return Operating(threshold, _recall(score > threshold, is_site, place), calibration)
+
+
+def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
+    """Recall with a 95 % interval from resampling places."""
+    rng = np.random.default_rng(0)
+    n = int(place.max()) + 1
+    sites = np.bincount(place, is_site, n)
+    found = np.bincount(place, is_site & above, n)
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=1000)
+    replicates = (draws @ found) / np.maximum(draws @ sites, 1)
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    mean = found.sum() / sites.sum()
+    return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
+
+
+def _figures(evaluation: Evaluation, tolerance_m: float) -> tuple[Figure, ...]:
+    at = evaluation.at(tolerance_m)
+    named = {
+        "AP": at.average_precision,
+        "F1": at.f1,
+        "precision": at.precision,
+        "recall": at.recall,
+    }
+    suffix = f"within {tolerance_m:.0f} m, {evaluation.name}"
+    return tuple(
+        Figure(name=f"{name} {suffix}", value=i.value, low=i.low, high=i.high)
+        for name, i in named.items()
+    )
+
+
+def _place_names(pictures: tuple[Picture, ...]) -> str:
+    return " + ".join(sorted({picture.place for picture in pictures}))

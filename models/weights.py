@@ -32,12 +32,14 @@ class NetworkShape(_Frozen):
     """All that is needed to build the network before its tensors are loaded.
 
     Attributes:
+        fine_channels: Channels at full resolution; 0 folds pixels two by two into channels instead.
         stem_channels: Channels at stride 2, where the heads sit.
         stage_channels: Channels at strides 4 and 8.
         blocks: Residual blocks per stage.
         window_px: Side of the window whose mean and deviation normalise a pixel.
     """
 
+    fine_channels: int = Field(default=0, ge=0)
     stem_channels: int = Field(default=32, ge=1)
     stage_channels: tuple[int, int] = (64, 96)
     blocks: int = Field(default=1, ge=1)
@@ -52,11 +54,18 @@ class Recall(_Frozen):
     high: float = Field(ge=0, le=1)
 
 
-class Familiarity(_Frozen):
-    """What the training imagery looked like: its window features' mean and inverse covariance."""
+class FamiliarSource(_Frozen):
+    """Mean and inverse covariance of one training source's patches; see `models.familiarity`."""
 
+    name: str
     mean: tuple[float, ...]
     inverse_covariance: tuple[tuple[float, ...], ...]
+
+
+class Familiarity(_Frozen):
+    """What the training imagery looked like, and the distance beyond which imagery is unlike it."""
+
+    sources: tuple[FamiliarSource, ...] = Field(min_length=1)
     threshold: float = Field(gt=0)
 
 

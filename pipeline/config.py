@@ -35,6 +35,8 @@ class RunSettings(BaseModel):
         workers: worker processes; as many as cores when absent.
         scheduler: address of a running Dask scheduler; a local cluster when absent.
         strict: stop at the first scene or block that cannot be read.
+        imagery_credit: one sentence for the pages: which imagery, with the credit its licence asks.
+        simulated: the imagery is made up, and every page says so.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,8 @@ class RunSettings(BaseModel):
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None
     strict: bool = False
+    imagery_credit: str = "Imagery supplied by the operator of this survey."
+    simulated: bool = False
 
     @field_validator("period")
     @classmethod

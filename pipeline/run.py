@@ -4,25 +4,75 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
-
 from models.detection import DETECTIONS
-from models.site_class import SiteClass, load_site_class
-from models.weights import WeightsCard, default_weights, load_weights
 from pipeline.config import RunSettings, to_toml
+from pipeline.mapping import check_inputs, make_maps
+from pipeline.plan import plan_survey, survey_identity
 from pipeline.progress import Screen
 from pipeline.run_folder import RunFolder
-from pipeline.survey import DetectorSpec, Survey, SurveyPlan, survey_region
-from tiles.blocks import CORE_PX
-from tiles.catalog import find_scenes
+from pipeline.summary import RunSummary
+from pipeline.survey import Survey, SurveyPlan, survey_region
 from tiles.coverage import COVERAGE
-from tiles.files import sha256_file, write_text
-from tiles.region import Region, read_region, region_of
-from tiles.scene import GsdLimits, Scene
+from tiles.files import write_text
 from tiles.tables import read_table, write_table
 
-SURVEY_FILES = ("detections.parquet", "coverage.parquet")
-UNDATED = "undated"  # the period of a survey whose imagery states no date, when the user names none
+DETECTIONS_FILE, COVERAGE_FILE = "detections.parquet", "coverage.parquet"
+RUN_FILE = "run.toml"
+
+
+@dataclass
+class Timings:
+    """Seconds that each step took, for the manifest and the summary."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the body of a `with`."""
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - started, 2)
+
+
+def run(settings: RunSettings, screen: Screen) -> RunSummary:
+    """Survey a region and make everything from it, or take up the survey that the folder holds.
+
+    Raises:
+        KilnlightError: an input cannot be used; nothing half-written is left.
+    """
+    timings = Timings()
+    with timings.step("plan"):
+        plan, weights = plan_survey(settings)
+        check_inputs(settings)
+        identity = survey_identity(plan, weights)
+        folder = RunFolder.open(settings.out)
+    with timings.step("survey"):
+        survey = take_survey(folder, identity, plan, settings, screen)
+    with timings.step("maps"):
+        maps = make_maps(folder.path, plan, weights.card, survey, settings)
+    write_text(folder.path / RUN_FILE, to_toml(settings))
+    folder.write_manifest(identity, {"result": survey.facts(), "seconds": timings.seconds})
+    return RunSummary(folder.path, plan, survey, maps, timings.seconds)
+
+
+def take_survey(
+    folder: RunFolder,
+    identity: dict[str, Any],
+    plan: SurveyPlan,
+    settings: RunSettings,
+    screen: Screen,
+) -> Survey:
+    """Read the survey that the folder holds, or make it and put it there."""
+    detections, coverage = folder.path / DETECTIONS_FILE, folder.path / COVERAGE_FILE
+    if folder.holds(identity, (DETECTIONS_FILE, COVERAGE_FILE)):
+        screen.say(f"{folder.path} holds this very survey: it is used as it is.")
+        facts = folder.result()
+        return Survey(read_table(detections, DETECTIONS), read_table(coverage, COVERAGE), **facts)
+    with folder.claimed_for(identity):
+        survey = survey_region(plan, settings, screen)
+        write_table(survey.detections, detections, DETECTIONS)
+        write_table(survey.coverage, coverage, COVERAGE)
+        folder.write_manifest(identity, {"result": survey.facts()})
+    return survey

@@ -1,7 +1,8 @@
 """The run folder: whose it is, what is in it, and the manifest that says how it came to be."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,6 +63,21 @@ class RunFolder:
             raise RunFolderError(f"{path} holds other files: choose an empty --out.")
         return folder
 
+    @contextmanager
+    def claimed_for(self, survey: Mapping[str, Any]) -> Iterator[None]:
+        """Note in an empty folder whose it is while a survey runs; empty it again if that fails.
+
+        A survey that is killed leaves the note, and the same run may start again in the folder.
+        """
+        write_text(self.path / MANIFEST, json.dumps({"survey": dict(survey), "files": {}}) + "\n")
+        try:
+            yield
+        except BaseException:
+            for file in self.path.iterdir():
+                file.unlink()
+            self.path.rmdir()
+            raise
+
     def manifest(self) -> dict[str, Any] | None:
         """The manifest, or None in a folder that is still empty.
 
@@ -87,7 +103,7 @@ class RunFolder:
             files: names of the tables that the survey wrote.
 
         Raises:
-            RunFolderError: it holds another survey, or a table was changed.
+            RunFolderError: it holds another survey, or one of those tables was changed.
         """
         manifest = self.manifest()
         if manifest is None:
@@ -97,6 +113,8 @@ class RunFolder:
                 raise RunFolderError(
                     f"{self.path} holds another run (its {key} differs): choose another --out."
                 )
+        if not manifest["files"]:
+            return False  # a survey that was begun and not ended
         for name in files:
             file = self.path / name
             if not file.is_file() or sha256_file(file) != manifest["files"].get(name):
@@ -104,6 +122,10 @@ class RunFolder:
                     f"{file} is missing or changed: run again into an empty --out."
                 )
         return True
+
+    def result(self) -> dict[str, Any]:
+        """What the survey in this folder said beside its tables."""
+        return dict((self.manifest() or {})["result"])
 
     def write_manifest(self, survey: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
         """Write the manifest with the SHA-256 of every file in the folder.

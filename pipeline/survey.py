@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import geopandas as gpd
 import numpy as np
@@ -96,6 +96,14 @@ class Survey:
     failures: tuple[str, ...]
     unfamiliar_share: float
 
+    def facts(self) -> dict[str, Any]:
+        """What the tables do not hold, for the manifest."""
+        return {
+            "blocks": self.blocks,
+            "failures": list(self.failures),
+            "unfamiliar_share": self.unfamiliar_share,
+        }
+
 
 def survey_region(plan: SurveyPlan, settings: RunSettings, screen: Screen) -> Survey:
     """Look at every block of every scene that touches the region.
@@ -160,12 +168,9 @@ class LoadDetector(WorkerPlugin):
 
 def load_detector(spec: DetectorSpec) -> Detector:
     """Build a detector that uses one thread of this process."""
-    import torch
-
     from models.detector import Detector
 
-    torch.set_num_threads(1)
-    return Detector.load(spec.weights, device=spec.device, precision=spec.precision)
+    return Detector.load(spec.weights, spec.device, spec.precision, threads=1)
 
 
 def search_task(task: SurveyTask) -> list[BlockResult]:

@@ -13,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from tiles.errors import RegionError
 
-MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 
 
 @dataclass(frozen=True)

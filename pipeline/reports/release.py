@@ -14,8 +14,8 @@ after 4, the release is recorded and its file waits in the hidden folder: the sa
 performs step 5 with that very file (its hash must be the recorded one) and draws nothing. There is
 no moment at which a visible file is not recorded.
 
-Whether there is a release never depends on what the reports say, not even when none counts: that
-a file exists would tell as much as a count without noise.
+Given a file that can be read, whether there is a release never depends on what the reports say,
+not even when none counts: that a file exists would tell as much as a count without noise.
 """
 
 import hashlib

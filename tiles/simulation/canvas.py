@@ -1,7 +1,7 @@
 """The made-up ground as arrays: noise, pixel frames and canvases, all functions of ground position.
 
-Nothing here draws random numbers in sequence: textures are hashes of ground cells, so a block shows
-the same ground whichever way a scene is cut, and two scenes show the same ground on their own grids.
+Nothing here draws random numbers in sequence: textures are hashes of ground cells, so a block
+shows the same ground whichever way a scene is cut, and two scenes show it on their own grids.
 Ground positions are metres east (x) and north (y) of the centre of the belt; arrays are (row, col),
 pictures (band, row, col) in red, green, blue.
 """
@@ -41,7 +41,7 @@ class Colour:
 
 
 def cell_bits(i: npt.NDArray[np.int32], j: npt.NDArray[np.int32], seed: int) -> Words:
-    """Return 32 well-mixed bits for each integer cell (i, j): the "lowbias32" hash of C. Wellons."""
+    """Return 32 well-mixed bits of each integer cell (i, j): the "lowbias32" hash by C. Wellons."""
     bits = i.astype(np.uint32) * np.uint32(0x9E3779B1)
     bits += j.astype(np.uint32) * np.uint32(0x85EBCA6B) + np.uint32(seed & 0xFFFFFFFF)
     bits ^= bits >> np.uint32(16)
@@ -86,7 +86,8 @@ def _mix(low: Floats, high: Floats, share: Floats) -> Floats:
 
 # --- the canvas -----------------------------------------------------------------------------------
 
-Locate = Callable[[Floats, Floats], tuple[Floats, Floats]]  # pixel (col, row) arrays -> x_m, y_m
+Doubles = npt.NDArray[np.float64]
+Locate = Callable[[Doubles, Doubles], tuple[Doubles, Doubles]]  # pixel (col, row) -> x_m, y_m
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from tiles.simulation.things import KilnBody, KilnLook, Slab, Village
 KilnKind = Literal["FCBK", "Zigzag", "CFCBK"]
 KILN_SHARES: dict[KilnKind, float] = {"FCBK": 0.42, "Zigzag": 0.50, "CFCBK": 0.08}
 
-# 5, 25, 50, 75 and 95 % points of 21,941 published oriented boxes in five Indian states; the ends are
-# extended a little. Circular kilns (CFCBK) are too few there: sizes as drawn for early round kilns.
+# 5, 25, 50, 75 and 95 % points of 21,941 published oriented boxes in five Indian states; the ends
+# are extended a little. Circular kilns (CFCBK) are too few there: sizes of early round kilns.
 QUANTILES = (0.0, 0.05, 0.25, 0.50, 0.75, 0.95, 1.0)
 LENGTHS_M: dict[KilnKind, tuple[float, ...]] = {
     "FCBK": (68, 76, 92, 102, 112, 126, 134),
@@ -154,7 +154,7 @@ def dress_kiln(
         sun_rad: Direction towards the sun, from east towards north.
         rng: Draws the looks; positions and sizes of the kiln stay as given.
     """
-    light = float(np.clip(rng.normal(1.0, 0.14), 0.68, 1.32))
+    light = float(np.clip(rng.normal(1.0, 0.16), 0.62, 1.32))
     redness = float(np.clip(rng.normal(1.0, 0.10), 0.80, 1.25))
     base = palette.brick.scaled(light)
     brick = Colour(base.red * redness, base.green, base.blue * (2 - redness) ** 0.5)

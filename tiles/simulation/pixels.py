@@ -1,4 +1,4 @@
-"""Renders made-up land and sky: fields, then what stands on them, then haze, cloud and the sensor."""
+"""Renders made-up land and sky: fields, what stands on them, then haze, cloud and the sensor."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ PSF_MARGIN_PX = 1  # the 3-tap blur of the sensor reads one pixel on each side
 # A block of up to 4 x 3 parcels: parcels of 40 to 170 m, as on the Ganges plain.
 FIELD_WIDTH_M = 170.0
 FIELD_HEIGHT_M = 120.0
-WARP_M = 110.0  # bends field rows by as much as villages bend them; more folds them over
+WARP_M = 80.0  # bends field rows by as much as villages bend them; more folds them over
 BUND_M = 4.0  # half of a field's bank with its trees
 TEXTURE_M = 14.0  # grain of crops and trees: just above a pixel, so that both scenes resolve it
 DARKEST = 1  # 0 is nodata in the scenes
@@ -127,14 +127,14 @@ class Cloud:
         """Return its opacity, 0 to 1, at ground positions of any shape."""
         dx, dy = x_m - np.float32(self.x_m), y_m - np.float32(self.y_m)
         distance = np.sqrt(dx * dx + dy * dy) * np.float32(1 / self.radius_m)
-        ragged = 0.6 * value_noise(dx, dy, self.radius_m * 0.55, self.seed)
-        ragged += 0.3 * value_noise(dx, dy, self.radius_m * 0.17, self.seed + 1)
-        return smooth(np.clip((1.0 - distance) * 1.8 + ragged - np.float32(0.75), 0, 1))
+        ragged = 1.1 * value_noise(dx, dy, self.radius_m * 0.6, self.seed)
+        ragged += 0.4 * value_noise(dx, dy, self.radius_m * 0.2, self.seed + 1)
+        return smooth(np.clip((1.0 - distance) * 1.4 + ragged - np.float32(0.8), 0, 1))
 
     @property
     def reach_m(self) -> float:
         """Radius in metres outside which it is wholly transparent."""
-        return self.radius_m * (1 + 0.15 / 1.8)  # where (1 - d) * 1.8 + 0.9 - 0.75 falls to zero
+        return self.radius_m * (1 + 0.7 / 1.4)  # where (1 - d) * 1.4 + 1.5 - 0.8 falls to zero
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,9 @@ class Gap:
         """Say where there is no data."""
         along = x_m * np.float32(np.cos(self.angle_rad)) + y_m * np.float32(np.sin(self.angle_rad))
         return np.asarray(along > self.distance_m, np.bool_)
+
+
+WINTER_HAZE = Colour(168, 172, 182)
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class Sky:
     clouds: tuple[Cloud, ...] = ()
     gaps: tuple[Gap, ...] = ()
     haze: float = 0.0
-    haze_colour: Colour = Colour(168, 172, 182)
+    haze_colour: Colour = WINTER_HAZE
     seed: int = 0
     shadow_east_m: float = -420.0  # morning sun from the south-east, cloud base at about 1 km
     shadow_north_m: float = 610.0
@@ -191,6 +194,10 @@ CLOUD_COLOUR = Colour(296, 298, 300)  # saturates in every scene, as cloud in a 
 SHADOW_OF_CLOUD = 0.5  # half of the light is diffuse
 
 
+AS_IT_IS = Colour(1, 1, 1)
+NOTHING = Colour(0, 0, 0)
+
+
 @dataclass(frozen=True)
 class Radiometry:
     """How a sensor and a stretch turn brightness into numbers: (gain * value + offset), then blur.
@@ -203,8 +210,8 @@ class Radiometry:
         noise: Standard deviation, in counts.
     """
 
-    gain: Colour = Colour(1, 1, 1)
-    offset: Colour = Colour(0, 0, 0)
+    gain: Colour = AS_IT_IS
+    offset: Colour = NOTHING
     gamma: float = 1.0
     blur: float = 0.16
     noise: float = 1.5
@@ -227,7 +234,7 @@ class Landscape:
 def render(
     frame: Frame, landscape: Landscape, sky: Sky, radiometry: Radiometry, grain: Floats
 ) -> npt.NDArray[np.uint8]:
-    """Return the frame as a sensor sees it: (3, rows, cols), 1 to 255, and 0 where there is no data.
+    """Return the frame as a sensor sees it: (3, rows, cols), 1 to 255, and 0 for no data.
 
     Args:
         frame: Which pixels.
@@ -257,7 +264,8 @@ def _blurred(rgb: Floats, weight: float) -> Floats:
     """Blur with (w, 1 - 2w, w) down and across; the picture loses its outermost pixels."""
     side, middle = np.float32(weight), np.float32(1 - 2 * weight)
     down = middle * rgb[:, 1:-1] + side * (rgb[:, :-2] + rgb[:, 2:])
-    return middle * down[:, :, 1:-1] + side * (down[:, :, :-2] + down[:, :, 2:])
+    blurred = middle * down[:, :, 1:-1] + side * (down[:, :, :-2] + down[:, :, 2:])
+    return blurred.astype(np.float32, copy=False)
 
 
 def _paint_sky(canvas: Canvas, frame: Frame, sky: Sky) -> None:

@@ -45,7 +45,7 @@ class BeltSettings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> "BeltSettings":
         bounds: dict[str, tuple[float, float]] = {
-            "side_km": (2, 300),  # below, no cluster fits; above, flat metres and one UTM zone fail
+            "side_km": (3, 300),  # below, no cluster fits; above, flat metres and one UTM zone fail
             "gsd_m": (5, 20),
             "seed": (0, 2**31 - 1),
             "cluster_share": (0, 0.45),
@@ -67,7 +67,8 @@ class BeltSettings(BaseModel):
         most = int(MOST_PER_KM2 * self.side_km**2)
         if self.n_kilns is not None and not 1 <= self.n_kilns <= most:
             raise SimulationError(
-                f"n_kilns={self.n_kilns} does not fit a belt of {self.side_km:g} km: use 1 to {most}."
+                f"n_kilns={self.n_kilns} does not fit a belt of {self.side_km:g} km: "
+                f"use 1 to {most}."
             )
         if self.n_reporters is not None and self.n_reporters < 1:
             raise SimulationError(f"n_reporters={self.n_reporters} is too few: use 1 or more.")

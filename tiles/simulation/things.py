@@ -13,6 +13,7 @@ from tiles.simulation.canvas import Canvas, Colour, Floats, cell_noise, value_no
 
 BRICK_GRAIN_M = 11.0  # stacks and lanes inside a kiln: about a pixel
 ROOF_M = 11.0  # a house with its yard; a pixel shows one or two
+ROW_COLOUR = Colour(120, 105, 95)  # unburnt bricks, stacked wet
 CHIMNEY_RADIUS_M = 4.0
 CHIMNEY_SHADOW_HALF_WIDTH_M = 3.0
 
@@ -34,7 +35,8 @@ def capsule_m(u: Floats, v: Floats, length: float) -> Floats:
 
 def cover(distance_m: Floats, edge_m: float) -> Floats:
     """Return the share of a pixel that a shape covers, its edge spread over `edge_m`."""
-    return np.clip(np.float32(0.5) - distance_m * np.float32(1 / edge_m), 0, 1)
+    share: Floats = np.clip(np.float32(0.5) - distance_m * np.float32(1 / edge_m), 0, 1)
+    return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Slab:
     soft_m: float = 0.0
     ragged_m: float = 0.0
     stripe_m: float = 0.0
-    stripe_colour: Colour = Colour(120, 105, 95)
+    stripe_colour: Colour = ROW_COLOUR
     mottle: float = 0.1
     seed: int = 0
 
@@ -130,7 +132,8 @@ class Stroke:
         """Paint itself over what the canvas shows; narrower than a pixel, it is fainter."""
         angle = float(np.arctan2(self.end_y_m - self.start_y_m, self.end_x_m - self.start_x_m))
         u, v = canvas.turned(self.start_x_m, self.start_y_m, angle)
-        distance = capsule_m(u, v, self.length_m) - np.float32(self.width_m / 2)
+        drawn_m = max(self.width_m, canvas.gsd_m)
+        distance = capsule_m(u, v, self.length_m) - np.float32(drawn_m / 2)
         share = min(1.0, self.width_m / canvas.gsd_m) * self.strength
         canvas.blend(cover(distance, canvas.gsd_m) * np.float32(share), self.colour.column())
 
@@ -170,9 +173,9 @@ class Village:
         base = self.colour
         trees = round(100 * self.tree_share)
         kinds = [Colour(28, 40, 34)] * trees  # crowns between the houses
-        kinds += [Colour(212, 212, 214)] * 4 + [Colour(120, 145, 205)] * 3
+        kinds += [Colour(206, 206, 210)] * 3 + [Colour(120, 145, 205)] * 3
         kinds += [Colour(158, 104, 88)] * 3  # rusted sheets and brick: as red as a kiln, but small
-        kinds += [base.scaled(0.65)] * 18
+        kinds += [base.scaled(0.72)] * 16
         kinds += [base] * (100 - len(kinds))
         return np.array([[kind.red, kind.green, kind.blue] for kind in kinds], np.float32)
 

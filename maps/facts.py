@@ -1,0 +1,58 @@
+"""What public pages say beside the groups: whose imagery, which weights, how private."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from maps.expected import Estimate, Recall
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WeightsFacts(_Frozen):
+    """The detector that was used."""
+
+    name: str
+    version: str
+    licence: str
+    threshold: float
+    """Score from which on something counts as detected."""
+    recall: Recall
+    trained_on: str
+    """One sentence: which data, whose, under which licence."""
+
+
+class ReleaseFacts(_Frozen):
+    """The release of noised counts that was used."""
+
+    release_id: str
+    epsilon: float = Field(gt=0)
+    noise_scale: float = Field(gt=0)
+    """Scale of the discrete Laplace noise, in reporters."""
+
+
+class Publication(_Frozen):
+    """Everything the public pages say that does not stand in the GROUPS table."""
+
+    region_name: str
+    period: str
+    """First and last month, as 2025-11/2026-06."""
+    site_title: str
+    """What was looked for, in the singular: Brick kiln."""
+    disclaimer: str
+    imagery: str
+    """One sentence: which imagery, with the credit its licence asks for."""
+    software: str
+    """Name and version."""
+    weights: WeightsFacts
+    expected_total: Estimate
+    """Sites expected in the whole region, from `expected_over`."""
+    release: ReleaseFacts | None = None
+    simulated: bool = False
+    """Made-up data: every page says so."""
+
+    @property
+    def months(self) -> str:
+        """The period for people: `2025-11 to 2026-06`, or the one month."""
+        first, _, last = self.period.partition("/")
+        return first if last in ("", first) else f"{first} to {last}"

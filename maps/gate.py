@@ -1,0 +1,155 @@
+"""The gate of the public folder: refuses, in the bytes as written, what the tier never holds."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from maps.linking import SITE_ID_PATTERN
+from maps.page import CSP_MARK, leaflet
+from tiles.cells import CELL_SIZE_M, GRID_NORTH_M, GRID_WEST_M, to_equal_area
+from tiles.errors import PublishError
+
+CORNER_TOLERANCE_M = 2.0  # five decimals of a degree are 0.6 m off at most, on each axis
+# A number this fine places something to 11 m; outside of the areas' own corners none is needed.
+FINE_NUMBER = re.compile(r"(?<![\w#.])-?\d+\.\d{4,}")
+DATA_BLOCK = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
+LINK = re.compile(r"""(?:src|href|action|data|poster)\s*=\s*["']?([^"'\s>]*)""", re.IGNORECASE)
+FETCHED_BY_STYLE = re.compile(r"""@import|url\((?!["']?(?:data:|#))""", re.IGNORECASE)
+AREAS = ("Polygon", "MultiPolygon")
+DATA_BLOCKS = ("groups", "gaps", "region")
+OWN_LINK = re.compile(r"data:,|#\w*|(?:index|map|method)\.html(?:#\w+)?|groups\.\w+|manifest\.json")
+MAP_PROPERTIES = {"at", "group_id", "rows"}
+
+
+def check_public(
+    folder: Path, allowed_files: set[str], allowed_columns: set[str], sites: pd.DataFrame
+) -> None:
+    """Refuse a public folder that holds anything but groups of cells and words about them.
+
+    Args:
+        folder: as written, not yet public.
+        allowed_files: names it may hold.
+        allowed_columns: columns and properties it may hold.
+        sites: the survey's sites: site_id, lon, lat; none of them may be found.
+
+    Raises:
+        PublishError: naming the file and what must not be in it.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.name not in allowed_files or not path.is_file() or path.parent != folder:
+            raise PublishError(f"public folder: {path.name} is none of its files; not published.")
+        text = path.read_bytes().decode("utf-8")
+        _check_text(path.name, text, sites)
+        if path.suffix == ".html":
+            text = _check_html(path.name, text)
+        elif path.suffix == ".geojson":
+            text = _check_geojson(path.name, text, allowed_columns)
+        elif path.suffix == ".csv":
+            _check_csv(path.name, text, allowed_columns)
+        if fine := FINE_NUMBER.search(text):
+            raise PublishError(
+                f"{path.name} holds the number {fine.group()}, fine enough to place a site; "
+                "not published."
+            )
+
+
+def _check_text(name: str, text: str, sites: pd.DataFrame) -> None:
+    if found := re.search(SITE_ID_PATTERN, text):
+        raise PublishError(f"{name} holds the site id {found.group()}; not published.")
+    if named := set(sites["site_id"]) & set(re.findall(r"[\w-]+", text)):
+        raise PublishError(f"{name} holds the site id {min(named)}; not published.")
+
+
+def _check_html(name: str, text: str) -> str:
+    """Check the data blocks and links; return the rest, without Leaflet's own text."""
+    if CSP_MARK in text or "default-src 'none'" not in text:
+        raise PublishError(f"{name} lacks its Content-Security-Policy; not published.")
+    _check_data_blocks(name, text)
+    rest = DATA_BLOCK.sub("", text)
+    for known in ("leaflet.js", "leaflet.css"):
+        rest = rest.replace(leaflet(known), "")
+    for target in LINK.findall(rest):
+        if not OWN_LINK.fullmatch(target):
+            raise PublishError(f"{name} points to {target!r}; not published.")
+    if found := FETCHED_BY_STYLE.search(rest):
+        raise PublishError(f"{name} loads a file by its style ({found.group()}); not published.")
+    return rest
+
+
+def _check_data_blocks(name: str, text: str) -> None:
+    for block, content in DATA_BLOCK.findall(text):
+        if block not in DATA_BLOCKS:
+            raise PublishError(f"{name} holds a data block {block!r}; not published.")
+        data = json.loads(content)
+        if block == "groups":
+            _check_features(name, data, MAP_PROPERTIES)
+            continue
+        if data["properties"] or data["geometry"]["type"] not in AREAS:
+            raise PublishError(f"{name} holds more of {block} than its outline; not published.")
+        if block == "gaps" and data["geometry"]["coordinates"]:
+            _check_corners(name, _positions(data["geometry"]["coordinates"]))
+
+
+def _check_geojson(name: str, text: str, allowed_columns: set[str]) -> str:
+    data = json.loads(text)
+    _check_features(name, data, allowed_columns)
+    return json.dumps({key: value for key, value in data.items() if key != "features"})
+
+
+def _check_features(name: str, data: dict[str, object], allowed: set[str]) -> None:
+    features = data["features"]
+    assert isinstance(features, list)
+    for feature in features:
+        unknown = set(feature["properties"]) - allowed
+        if unknown or set(feature) != {"type", "geometry", "properties"}:
+            raise PublishError(f"{name} holds the property {sorted(unknown)}; not published.")
+        kind = feature["geometry"]["type"]
+        if kind not in AREAS:
+            raise PublishError(f"{name} holds a {kind}, only areas may be; not published.")
+        if fine := FINE_NUMBER.search(json.dumps(feature["properties"])):
+            raise PublishError(f"{name} holds the number {fine.group()} of an area; not published.")
+    corners = [_positions(feature["geometry"]["coordinates"]) for feature in features]
+    if corners:
+        _check_corners(name, np.concatenate(corners))
+
+
+def _positions(coordinates: object) -> npt.NDArray[np.float64]:
+    """Every longitude, latitude of nested GeoJSON coordinates, (n, 2)."""
+    found: list[list[float]] = []
+
+    def walk(part: list[object]) -> None:
+        if isinstance(part[0], list):
+            for inner in part:
+                assert isinstance(inner, list)
+                walk(inner)
+        else:
+            found.append([float(str(value)) for value in part[:2]])
+
+    assert isinstance(coordinates, list)
+    walk(coordinates)
+    return np.array(found)
+
+
+def _check_corners(name: str, lonlat: npt.NDArray[np.float64]) -> None:
+    """Areas are whole cells: a corner off the grid could be a site's own place."""
+    x_m, y_m = to_equal_area().transform(lonlat[:, 0], lonlat[:, 1])
+    steps_m = np.column_stack((x_m - GRID_WEST_M, GRID_NORTH_M - y_m))
+    off_m = np.abs(steps_m - np.round(steps_m / CELL_SIZE_M) * CELL_SIZE_M).max(axis=1)
+    worst = int(off_m.argmax())
+    if off_m[worst] > CORNER_TOLERANCE_M:
+        raise PublishError(
+            f"{name} holds an area with a corner off the grid of cells, by {off_m[worst]:.0f} m "
+            f"(corner {worst} of {len(lonlat)}); not published."
+        )
+
+
+def _check_csv(name: str, text: str, allowed_columns: set[str]) -> None:
+    header = next(csv.reader(text.removeprefix("\ufeff").splitlines()), [])
+    unknown = sorted(set(header) - allowed_columns)
+    if unknown:
+        raise PublishError(f"{name} holds the column {unknown[0]!r}; not published.")

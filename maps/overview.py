@@ -1,0 +1,67 @@
+"""A picture of the groups that needs no script: one SVG, drawn once."""
+
+import math
+
+import geopandas as gpd
+import shapely
+from markupsafe import Markup
+from shapely.geometry.base import BaseGeometry
+
+from maps.layers import Theme
+from tiles.region import Region
+
+WIDTH = 640  # units of the picture's own coordinates; it scales with the page
+MARGIN = 12
+
+
+def overview_svg(
+    groups: gpd.GeoDataFrame, gaps: BaseGeometry, region: Region, theme: Theme
+) -> Markup:
+    """Draw the groups in a theme's colours, what was not searched, and the region's outline."""
+    frame = _Frame(shapely.union_all([*groups.geometry, region.polygon]))
+    areas = [
+        Markup('<path d="{}" fill="{}"/>').format(frame.path(shape), theme.classes[at].fill)
+        for shape, at in zip(groups.geometry, theme.group_classes, strict=True)
+    ]
+    return Markup(
+        '<svg class="map" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<defs><pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse">'
+        '<path d="M-2 2L2 -2M0 8L8 0M6 10L10 6" stroke="#37474f" stroke-width="1.2"/>'
+        '</pattern></defs><g stroke="#5b6470" stroke-width="0.7" fill-rule="evenodd">{}'
+        '<path d="{}" fill="url(#hatch)"/></g>'
+        '<path d="{}" fill="none" stroke="#101820" stroke-width="2" stroke-dasharray="6 4"/></svg>'
+    ).format(
+        WIDTH,
+        frame.height,
+        f"Overview: {theme.heading}",
+        Markup("\n").join(areas),
+        frame.path(gaps),
+        frame.path(region.polygon),
+    )
+
+
+class _Frame:
+    """Degrees to picture units, east-west shrunk by the cosine of the middle latitude."""
+
+    def __init__(self, ground: BaseGeometry) -> None:
+        self.west, south, east, self.north = ground.bounds
+        self.shrink = math.cos(math.radians((south + self.north) / 2))
+        span = max((east - self.west) * self.shrink, (self.north - south) / 1.5, 1e-6)
+        self.scale = (WIDTH - 2 * MARGIN) / span
+        self.height = math.ceil((self.north - south) * self.scale) + 2 * MARGIN
+        self.left = (WIDTH - (east - self.west) * self.shrink * self.scale) / 2
+
+    def path(self, shape: BaseGeometry) -> str:
+        """SVG path of a polygon's rings, to a tenth of a unit."""
+        rings = [
+            ring for part in shapely.get_parts(shape) for ring in (part.exterior, *part.interiors)
+        ]
+        return "".join(self._ring(ring) for ring in rings)
+
+    def _ring(self, ring: shapely.LinearRing) -> str:
+        points = [
+            f"{self.left + (lon - self.west) * self.shrink * self.scale:.1f} "
+            f"{MARGIN + (self.north - lat) * self.scale:.1f}"
+            for lon, lat in shapely.get_coordinates(ring)[:-1]
+        ]
+        return "M" + "L".join(points) + "Z"

@@ -1,0 +1,217 @@
+"""The command line: reads what a person typed, calls one function, says what came of it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from tiles.errors import ConfigError, KilnlightError
+
+if TYPE_CHECKING:
+    from pipeline.reports.release import ReleaseSummary
+
+# Everything heavy (torch, distributed, geopandas) is imported inside the commands, so that --help
+# answers in under half a second.
+
+app = typer.Typer(
+    name="kilnlight",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Find brick kilns and similar worksites in satellite imagery of a whole region, and map "
+    "where to look first. A worksite is not proof of a crime: labour conditions are not assessed.",
+)
+partition_app = typer.Typer(no_args_is_help=True)
+reports_app = typer.Typer(no_args_is_help=True)
+app.add_typer(
+    partition_app, name="partition", help="Groups of cells that figures are published on."
+)
+app.add_typer(reports_app, name="reports", help="Crowd reports: in as a file, out only as noise.")
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+SPREAD = "--imagery"  # the option that takes several values, as shells expand globs
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+SiteClassName = Annotated[
+    str, typer.Option(help="Built-in class, or a TOML file that describes one.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; an expected failure is one sentence and exit code 2."""
+    try:
+        app(args=spread(sys.argv[1:]))
+    except KilnlightError as error:
+        sys.stderr.write(f"kilnlight: {' '.join(str(error).split())}\n")
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        sys.stderr.write("kilnlight: stopped; nothing half-written was left.\n")
+        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(0)
+
+
+def spread(arguments: Sequence[str]) -> list[str]:
+    """Repeat --imagery before each of the values that follow it: `--imagery a b` has two."""
+    result: list[str] = []
+    spreading = False
+    for argument in arguments:
+        if argument.startswith("-"):
+            spreading = argument == SPREAD
+            if not spreading:
+                result.append(argument)
+        else:
+            result += [SPREAD, argument] if spreading else [argument]
+    return result
+
+
+@app.command()
+def run(
+    run_file: Annotated[
+        Path | None, typer.Argument(help="Run file (TOML); flags go before what it says.")
+    ] = None,
+    imagery: Annotated[
+        list[str] | None, typer.Option(help="GeoTIFFs, folders or globs; several may follow.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for everything that is made.")] = None,
+    region: Annotated[
+        Path | None, typer.Option(help="Polygons to survey; else the imagery's footprint.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Months it speaks for, as 2025-11/2026-06; else by date.")
+    ] = None,
+    noised_counts: Annotated[
+        Path | None, typer.Option(help="What `kilnlight reports release` wrote.")
+    ] = None,
+    partition: Annotated[
+        Path | None, typer.Option(help="What `kilnlight partition build` wrote.")
+    ] = None,
+    site_class: Annotated[str | None, typer.Option(help="Built-in class or TOML file.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights; else the built-in ones.")] = None,
+    bands: Annotated[
+        str | None, typer.Option(help="Numbers of red, green and blue, as 4,3,2; else by name.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; else one a core.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler; else this machine.")
+    ] = None,
+    credit: Annotated[str | None, typer.Option(help="Sentence of credit for the imagery.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first broken scene.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Survey a region: imagery in, detections, coverage, hotspots, a map and a ranked list out."""
+    from pipeline.config import RunSettings, read_run_file
+    from pipeline.progress import Screen
+    from pipeline.run import run as run_survey
+
+    flags: dict[str, Any] = {
+        "imagery": tuple(imagery) if imagery else None,
+        "out": out,
+        "region": region,
+        "period": period,
+        "noised_counts": noised_counts,
+        "partition": partition,
+        "site_class": site_class,
+        "weights": weights,
+        "bands": _numbers(bands),
+        "device": device,
+        "precision": precision,
+        "workers": workers,
+        "scheduler": scheduler,
+        "imagery_credit": credit,
+        "strict": strict or None,
+    }
+    values = read_run_file(run_file) if run_file else {}
+    values |= {key: value for key, value in flags.items() if value is not None}
+    settings = RunSettings.of(values, str(run_file) if run_file else "command line")
+    screen = Screen(quiet=quiet)
+    screen.say(run_survey(settings, screen).text())
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--bands {text}: write three band numbers, as 4,3,2.") from None
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the demo; must be new or empty.")] = Path(
+        "demo"
+    ),
+    side_km: Annotated[float, typer.Option(help="Side of the made-up region.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same belt.")] = 2026,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate a brick belt and reports, run everything on it, and compare with the known truth."""
+    from pipeline.demo import run_demo
+    from pipeline.progress import Screen
+
+    screen = Screen(quiet=quiet)
+    screen.say(run_demo(out, side_km, seed, screen))
+
+
+@partition_app.command("build")
+def partition_build(
+    run_folder: Annotated[Path, typer.Argument(help="A run folder with sites and coverage.")],
+    out: Annotated[Path, typer.Option(help="File to write, e.g. partition.parquet.")],
+    k: Annotated[int, typer.Option(help="Real sites (lower 90 % bound) a group must hold.")] = 5,
+) -> None:
+    """Fix the groups of cells from a survey's sites: once per region, before any report is read."""
+    from pipeline.mapping import partition_from_run
+
+    typer.echo(partition_from_run(run_folder, out, k), err=True)
+
+
+@reports_app.command("release")
+def reports_release(
+    reports: Annotated[Path, typer.Argument(help="CSV: consent,reporter,lat,lon,month,industry.")],
+    partition: Annotated[Path, typer.Option(help="What `kilnlight partition build` wrote.")],
+    period: Annotated[str, typer.Option(help="Months to release, as 2025-11/2026-06.")],
+    ledger: Annotated[Path, typer.Option(help="The region's ledger; begun when not there.")],
+    out: Annotated[Path, typer.Option(help="File to write, e.g. noised_counts.parquet.")],
+    epsilon: Annotated[float, typer.Option(help="Privacy loss for one reporter.")] = 1.0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only read the file and say what is wrong with it.")
+    ] = False,
+) -> None:
+    """Release noised counts of one period, once; no exact figure is written anywhere."""
+    from pipeline.reports.release import ReleaseSettings, check_reports, release_counts
+    from tiles.region import Period
+
+    settings = ReleaseSettings(
+        reports=reports,
+        partition=partition,
+        period=Period.parse(period),
+        ledger=ledger,
+        output=out,
+        epsilon=epsilon,
+    )
+    if check:
+        typer.echo(check_reports(settings) or f"{reports} can be released.", err=True)
+        return
+    typer.echo("\n".join(_release_lines(release_counts(settings))), err=True)
+
+
+def _release_lines(summary: "ReleaseSummary") -> list[str]:
+    begun = " (begun now; give the same one next time)" if summary.ledger_begun else ""
+    taken_up = "An interrupted release was completed; nothing was drawn." if summary.resumed else ""
+    lines = [
+        f"Released {summary.groups} groups to {summary.output}.",
+        f"Epsilon {summary.epsilon:g}, {summary.epsilon_spent:g} spent in all; noise of scale "
+        f"{summary.scale:.3g} reporters in every count.",
+        f"Ledger: {summary.ledger}{begun}.",
+        taken_up,
+        summary.note or "",
+    ]
+    return [line for line in lines if line]

@@ -1,0 +1,173 @@
+"""From a survey's tables to sites, hotspots, groups, the public map and the ranked list."""
+
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from maps.evidence import GROUPS, group_evidence
+from maps.expected import Estimate, Recall, expected_by_cell, expected_over
+from maps.facts import Publication, ReleaseFacts, WeightsFacts
+from maps.hotspots import HOTSPOTS, find_hotspots
+from maps.linking import SITES, link_sites
+from maps.lists import write_lists
+from maps.priority import rank_sites
+from maps.publish import publish
+from maps.reporting import Release, select_release
+from models.weights import WeightsCard
+from pipeline.config import RunSettings
+from pipeline.survey import Survey, SurveyPlan
+from tiles.cells import CellGrid
+from tiles.coverage import COVERAGE
+from tiles.errors import ConfigError, ReleaseError
+from tiles.files import atomic_path
+from tiles.noised_counts import NOISED_COUNTS
+from tiles.partition import (
+    REST,
+    build_partition,
+    partition_sha256,
+    read_partition,
+    write_partition,
+)
+from tiles.tables import read_table, write_table
+
+PARTITION_FILE = "partition.parquet"
+
+
+@dataclass(frozen=True)
+class MapTables:
+    """What was made from a survey."""
+
+    sites: gpd.GeoDataFrame
+    hotspots: gpd.GeoDataFrame
+    groups: gpd.GeoDataFrame
+    expected: Estimate
+
+
+def check_inputs(settings: RunSettings) -> None:
+    """Read the partition and the noised counts once before the work, so that errors come early.
+
+    Raises:
+        ConfigError: noised counts were given without the partition they belong to.
+        TableError: a file is no such table.
+    """
+    if settings.partition is not None:
+        read_partition(settings.partition)
+    if settings.noised_counts is not None:
+        read_table(settings.noised_counts, NOISED_COUNTS)
+        if settings.partition is None:
+            raise ConfigError(
+                f"{settings.noised_counts} belongs to a partition: give it with --partition."
+            )
+
+
+def make_maps(
+    folder: Path, plan: SurveyPlan, card: WeightsCard, survey: Survey, settings: RunSettings
+) -> MapTables:
+    """Make everything after the survey, and write it into the run folder.
+
+    Raises:
+        TableError: the noised counts do not fit the partition, the class or the period.
+        PublishError: a public file would hold what its tier never holds.
+    """
+    site_class, period = plan.site_class, plan.period
+    sites = link_sites(survey.detections, site_class)
+    cells = expected_by_cell(sites, survey.coverage, Recall(**card.recall.model_dump()), site_class)
+    hotspots = find_hotspots(cells, period, site_class.name)
+    partition = take_partition(folder, plan, sites, settings)
+    release = take_release(folder, plan, partition, settings)
+    groups = group_evidence(cells, hotspots, partition, period, release)
+    ranked = rank_sites(sites, hotspots, site_class, groups=groups, partition=partition)
+    total = expected_over(cells)
+    facts = _facts(plan, card, settings, total, release)
+    for frame, schema in ((ranked, SITES), (hotspots, HOTSPOTS), (groups, GROUPS)):
+        write_table(frame, folder / f"{schema.name}.parquet", schema)
+    publish(groups, cells, ranked, plan.region, facts, folder / "public")
+    title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
+    write_lists(ranked, folder / "restricted", title, site_class.disclaimer)
+    return MapTables(ranked, hotspots, groups, total)
+
+
+def take_partition(
+    folder: Path, plan: SurveyPlan, sites: pd.DataFrame, settings: RunSettings
+) -> gpd.GeoDataFrame:
+    """Put the partition into the run folder: the given one, or one of this survey's sites."""
+    path = folder / PARTITION_FILE
+    if settings.partition is None:
+        write_partition(build_partition(sites, CellGrid().cells_of(plan.region.polygon)), path)
+    elif settings.partition.resolve() != path.resolve():
+        with atomic_path(path) as temporary:
+            shutil.copyfile(settings.partition, temporary)
+    return read_partition(path)
+
+
+def take_release(
+    folder: Path, plan: SurveyPlan, partition: gpd.GeoDataFrame, settings: RunSettings
+) -> Release | None:
+    """Take from the noised counts what speaks of this survey's class and period."""
+    if settings.noised_counts is None:
+        return None
+    return select_release(
+        read_table(settings.noised_counts, NOISED_COUNTS),
+        partition["group_id"],
+        partition_sha256(folder / PARTITION_FILE),
+        plan.site_class.industry,
+        plan.period,
+    )
+
+
+def partition_from_run(run_folder: Path, out: Path, k: int) -> str:
+    """Write the partition of a run folder's sites and cells; say what it holds.
+
+    Raises:
+        TableError: the folder holds no finished run.
+        ReleaseError: `out` is there already; a partition is made once and kept.
+    """
+    if out.exists():
+        raise ReleaseError(f"{out} is there already: a partition is made once and kept.")
+    sites = read_table(run_folder / "sites.parquet", SITES)
+    coverage = read_table(run_folder / "coverage.parquet", COVERAGE)
+    cells = coverage.groupby("cell_id", as_index=False)["area_km2"].sum()
+    partition = build_partition(sites, cells, k)
+    write_partition(partition, out)
+    groups = int((partition["group_id"] != REST).sum())
+    return (
+        f"{groups} groups of at least {k} sites in {out} (SHA-256 {partition_sha256(out)[:12]}...)"
+    )
+
+
+def _facts(
+    plan: SurveyPlan,
+    card: WeightsCard,
+    settings: RunSettings,
+    total: Estimate,
+    release: Release | None,
+) -> Publication:
+    return Publication(
+        region_name=plan.region.name,
+        period=plan.period,
+        site_title=plan.site_class.title,
+        disclaimer=plan.site_class.disclaimer,
+        imagery=settings.imagery_credit,
+        software=f"Kilnlight {version('kilnlight')}",
+        weights=WeightsFacts(
+            name=card.name,
+            version=card.version,
+            licence=card.licence,
+            threshold=card.threshold,
+            recall=Recall(**card.recall.model_dump()),
+            trained_on="; ".join(card.trained_on),
+        ),
+        expected_total=total,
+        release=None
+        if release is None
+        else ReleaseFacts(
+            release_id=release.release_id,
+            epsilon=release.epsilon,
+            noise_scale=release.noise_scale,
+        ),
+        simulated=settings.simulated,
+    )

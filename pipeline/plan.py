@@ -1,0 +1,109 @@
+"""What a survey will look at, and the identity by which a run folder knows it again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rasterio
+import shapely
+
+from models.site_class import load_site_class
+from models.weights import LoadedWeights, default_weights, load_weights
+from pipeline.config import RunSettings
+from pipeline.survey import DetectorSpec, SurveyPlan
+from tiles.blocks import CORE_PX
+from tiles.catalog import find_scenes
+from tiles.errors import RegionError, SceneError, WeightsError
+from tiles.files import sha256_file
+from tiles.region import Region, read_region, region_of
+from tiles.scene import GsdLimits, Scene
+
+UNDATED = "undated"  # the period where the imagery states no date and the user names none
+
+
+def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
+    """Open everything that a survey needs, so that what is wrong is said before the work starts.
+
+    Raises:
+        KilnlightError: the site class, weights, imagery or region cannot be used.
+    """
+    site_class = load_site_class(settings.site_class)
+    path = settings.weights or default_weights(site_class.name)
+    weights = load_weights(path)
+    if weights.card.site_class != site_class.name:
+        raise WeightsError(
+            f"{path} finds {weights.card.site_class}, not {site_class.name}: "
+            "give other --weights or another --site-class."
+        )
+    limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
+    catalog = find_scenes(settings.imagery, limits, settings.band_numbers)
+    if settings.strict and catalog.broken:
+        raise SceneError(catalog.broken[0].reason)
+    return SurveyPlan(
+        catalog=catalog,
+        region=_region(settings, catalog.scenes),
+        period=settings.period or period_of(catalog.scenes),
+        site_class=site_class,
+        detector=_detector_spec(settings, path, weights),
+    ), weights
+
+
+def _region(settings: RunSettings, scenes: Sequence[Scene]) -> Region:
+    footprints = [scene.footprint for scene in scenes]
+    if settings.region is None:
+        return region_of("imagery", footprints)
+    region = read_region(settings.region)
+    if not region.polygon.intersects(shapely.union_all(footprints)):
+        raise RegionError(
+            f"region file {settings.region} and the imagery do not overlap: check both coordinates."
+        )
+    return region
+
+
+def _content(scene: Scene) -> list[str]:
+    """SHA-256 of the file and of every file it refers to (a VRT's sources, masks beside it)."""
+    with rasterio.open(scene.path) as dataset:
+        return [sha256_file(Path(file)) for file in sorted(dataset.files) if Path(file).is_file()]
+
+
+def period_of(scenes: Sequence[Scene]) -> str:
+    """The months from the first to the last scene's date, or `undated`."""
+    months = sorted(scene.date[:7] for scene in scenes if scene.date)
+    return f"{months[0]}/{months[-1]}" if months else UNDATED
+
+
+def _detector_spec(settings: RunSettings, path: Path, weights: LoadedWeights) -> DetectorSpec:
+    from models.detector import resolve_device, resolve_precision
+
+    device = resolve_device(settings.device)
+    precision = resolve_precision(settings.precision, device)
+    return DetectorSpec(path.absolute(), device, precision, weights.card.halo_px)
+
+
+def survey_identity(plan: SurveyPlan, weights: LoadedWeights) -> dict[str, Any]:
+    """Everything that the survey's tables depend on, and nothing else.
+
+    Scenes count by name and content, so that imagery may be moved; the region by its shape.
+    """
+    scenes = plan.catalog.scenes
+    return {
+        "imagery": [
+            {"scene_id": s.scene_id, "bands": s.bands.indexes, "sha256": _content(s)}
+            for s in scenes
+        ],
+        "left_out": [
+            {"file": source.path.name, "reason": source.reason} for source in plan.catalog.broken
+        ],
+        "region": {"name": plan.region.name, "wkb": shapely.to_wkb(plan.region.polygon, hex=True)},
+        "period": plan.period,
+        "site_class": plan.site_class.model_dump(mode="json"),
+        "weights": {
+            "name": weights.card.name,
+            "version": weights.card.version,
+            "sha256": weights.sha256,
+            "licence": weights.card.licence,
+        },
+        "device": plan.detector.device,
+        "precision": plan.detector.precision,
+        "core_px": CORE_PX,
+    }

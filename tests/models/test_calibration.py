@@ -1,0 +1,94 @@
+"""Calibration: a known curve is recovered, whatever the sample's density of sites."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.calibration import Calibration, fit_calibration, score_logit
+from tests.models.made_up_models import make_card
+
+
+def sample(
+    rng: np.random.Generator, n: int, intercept: float, slope: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and truths that follow the curve exactly."""
+    scores = rng.beta(0.7, 1.0, n)
+    p = 1 / (1 + np.exp(-(intercept + slope * score_logit(scores))))
+    return scores, rng.random(n) < p
+
+
+def test_a_known_slope_is_recovered() -> None:
+    rng = np.random.default_rng(0)
+    scores, truth = sample(rng, 8000, intercept=-1.0, slope=1.5)
+    place = rng.integers(0, 60, len(scores))
+    fitted = fit_calibration(scores, truth, np.full(len(scores), 30.0), place, 30.0)
+    assert fitted.slope == pytest.approx(1.5, abs=0.08)
+    assert fitted.intercept == pytest.approx(-1.0, abs=0.12)
+    # The bootstrap's standard errors are those of logistic regression on 8,000 points.
+    assert 0.01 < fitted.variance_slope**0.5 < 0.06
+    assert (fitted.n_true, fitted.n_false) == (truth.sum(), (~truth).sum())
+
+
+def test_a_sample_rich_in_sites_is_brought_to_the_stated_density() -> None:
+    rng = np.random.default_rng(1)
+    # At 952 sites per 1,000 km2 the log-odds stand log(952 / 30) higher than at 30.
+    scores, truth = sample(rng, 8000, intercept=-1.0 + np.log(952 / 30), slope=1.2)
+    place = rng.integers(0, 60, len(scores))
+    fitted = fit_calibration(scores, truth, np.full(len(scores), 952.0), place, 30.0)
+    assert fitted.slope == pytest.approx(1.2, abs=0.12)
+    assert fitted.intercept == pytest.approx(-1.0, abs=0.2)
+
+
+def test_few_perfectly_separated_detections_still_give_a_curve() -> None:
+    scores = np.array([0.1, 0.2, 0.8, 0.9])
+    truth = scores > 0.5
+    fitted = fit_calibration(scores, truth, np.full(4, 30.0), np.arange(4), 30.0)
+    assert np.isfinite([fitted.slope, fitted.intercept, fitted.variance_slope]).all()
+    p = fitted.probabilities(scores)
+    assert (np.diff(p.p) > 0).all()
+
+
+def test_the_same_input_gives_the_same_curve() -> None:
+    rng = np.random.default_rng(2)
+    scores, truth = sample(rng, 300, 0.0, 1.0)
+    place = rng.integers(0, 9, 300)
+    density = np.full(300, 30.0)
+    first = fit_calibration(scores, truth, density, place, 30.0)
+    assert first == fit_calibration(scores, truth, density, place, 30.0)
+
+
+@given(arrays(np.float64, 20, elements=st.floats(0, 1)))
+def test_probabilities_lie_within_their_interval_and_rise(scores: np.ndarray) -> None:
+    p = make_card().calibration.probabilities(np.sort(scores))
+    assert (p.low <= p.p).all()
+    assert (p.p <= p.high).all()
+    assert (p.low >= 0).all()
+    assert (p.high <= 1).all()
+    assert (np.diff(p.p) >= 0).all()
+
+
+def test_golden_probability_and_interval() -> None:
+    curve = Calibration(
+        intercept=0.5,
+        slope=1.2,
+        variance_intercept=0.04,
+        variance_slope=0.01,
+        covariance=0.0,
+        prevalence_per_1000km2=30.0,
+        n_true=1,
+        n_false=1,
+    )
+    p = curve.probabilities(np.array([0.5]))
+    # logit(0.5) = 0, so the log-odds are 0.5 +- 1.645 * 0.2.
+    assert p.p[0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-4)
+    assert p.low[0] == pytest.approx(1 / (1 + np.exp(-(0.5 - 1.6449 * 0.2))), abs=1e-4)
+    assert p.high[0] == pytest.approx(1 / (1 + np.exp(-(0.5 + 1.6449 * 0.2))), abs=1e-4)
+
+
+def test_twice_the_density_is_twice_the_odds() -> None:
+    curve = make_card().calibration
+    before = curve.probabilities(np.array([0.4])).p[0]
+    after = curve.at_prevalence(60.0).probabilities(np.array([0.4])).p[0]
+    assert after / (1 - after) == pytest.approx(2 * before / (1 - before), rel=1e-3)

@@ -1,0 +1,156 @@
+import hashlib
+import json
+import os
+
+import pytest
+
+from pipeline.reports.ledger import NO_LINE, LedgerLine, open_ledger
+from tiles.errors import ReleaseError
+from tiles.region import Period
+
+PERIODS = ("2025-11/2026-01", "2026-02/2026-04", "2026-05/2026-06")
+
+
+def line(period, previous, epsilon=1.0):
+    return LedgerLine(
+        release_id=f"release of {period}",
+        partition_sha256="a" * 64,
+        period=period,
+        industries=("C_Manufacturing",),
+        epsilon=epsilon,
+        scale=1 / epsilon,
+        contribution_bound=1,
+        output="noised_counts.parquet",
+        output_sha256="b" * 64,
+        previous_sha256=previous,
+        recorded_utc="2026-07-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    for period in PERIODS:
+        with open_ledger(path) as ledger:
+            ledger.append(line(period, ledger.head_sha256))
+    return path
+
+
+def test_lines_are_chained_and_read_back(path):
+    raw = path.read_bytes().splitlines()
+    assert [json.loads(text)["period"] for text in raw] == list(PERIODS)
+    previous = [json.loads(text)["previous_sha256"] for text in raw]
+    assert previous == [NO_LINE, *(hashlib.sha256(text).hexdigest() for text in raw[:-1])]
+    with open_ledger(path) as ledger:
+        assert ledger.head_sha256 == hashlib.sha256(raw[-1]).hexdigest()
+        assert ledger.epsilon_spent == 3.0
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_absent_ledger_is_an_empty_account_and_stays_absent(tmp_path):
+    with open_ledger(tmp_path / "new" / "ledger.jsonl") as ledger:
+        assert (ledger.lines, ledger.head_sha256) == ([], NO_LINE)
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+TAMPERING = {
+    "changed": lambda raw: [raw[0], raw[1].replace(b'"epsilon":1.0', b'"epsilon":0.1'), raw[2]],
+    "removed": lambda raw: [raw[0], raw[2]],
+    "first removed": lambda raw: raw[1:],
+    "reordered": lambda raw: [raw[1], raw[0], raw[2]],
+    "repeated": lambda raw: [*raw, raw[2]],
+    "inserted": lambda raw: [raw[0], raw[0], raw[1], raw[2]],
+    "blank line": lambda raw: [raw[0], b"", raw[1], raw[2]],
+    "no json": lambda raw: [raw[0], b"{", raw[2]],
+    "unknown key": lambda raw: [raw[0][:-1] + b',"note":"x"}', *raw[1:]],
+    "bad period": lambda raw: [*raw[:2], raw[2].replace(b"2026-05/", b"2026-15/")],
+    "not finite": lambda raw: [*raw[:2], raw[2].replace(b'"epsilon":1.0', b'"epsilon":NaN')],
+    "no utf-8": lambda raw: [*raw[:2], raw[2].replace(b"release of", b"\xff\xfe")],
+}
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+def test_a_ledger_that_was_tampered_with_is_refused(path, how):
+    path.write_bytes(b"\n".join(TAMPERING[how](path.read_bytes().splitlines())) + b"\n")
+    before = path.read_bytes()
+    with pytest.raises(ReleaseError, match="restore the ledger"), open_ledger(path):
+        pytest.fail("a damaged ledger was opened")
+    assert path.read_bytes() == before
+
+
+def test_a_changed_last_line_breaks_the_next_one(path):
+    # The chain alone cannot see this one: it shows when the next line was made from the original.
+    raw = path.read_bytes()
+    with open_ledger(path) as ledger:
+        ledger.append(line("2026-07", ledger.head_sha256))
+    last = path.read_bytes()[len(raw) :]
+    path.write_bytes(raw.replace(b"2026-06", b"2026-05") + last)
+    with pytest.raises(ReleaseError, match="line 4"), open_ledger(path):
+        pass
+
+
+def test_a_line_cut_short_by_a_crash_is_refused(path):
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ReleaseError, match="remove the fragment"), open_ledger(path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "period", ["2026-02/2026-04", "2026-03", "2026-04/2026-05", "2025-01/2027-12"]
+)
+def test_a_month_is_released_once(path, period):
+    with open_ledger(path) as ledger, pytest.raises(ReleaseError, match="averaged away"):
+        ledger.check_allows(Period.parse(period), 0.5, 100.0)
+
+
+def test_the_budget_is_kept_to_the_last_bit_of_rounding(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    with open_ledger(path) as ledger:
+        for month in range(1, 10):
+            ledger.append(line(f"2026-0{month}", ledger.head_sha256, epsilon=0.1))
+        ledger.check_allows(Period.parse("2026-10"), 0.1, 1.0)
+        with pytest.raises(ReleaseError, match=r"epsilon 1\.01 of at most 1"):
+            ledger.check_allows(Period.parse("2026-10"), 0.11, 1.0)
+
+
+def test_only_one_release_at_a_time(path, tmp_path):
+    alias = tmp_path / "alias"
+    alias.symlink_to(path.parent, target_is_directory=True)
+    with open_ledger(path):
+        for name in (path, alias / path.name):
+            with pytest.raises(ReleaseError, match="another release"), open_ledger(name):
+                pass
+    with open_ledger(path):
+        pass  # given back
+
+
+def test_a_stale_head_is_refused(path):
+    with open_ledger(path) as ledger, pytest.raises(ReleaseError, match="does not follow"):
+        ledger.append(line("2026-07", NO_LINE))
+
+
+def no_space(*_):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("failing", ["fsync", "write"])
+def test_a_line_that_cannot_be_made_durable_is_taken_back(
+    path, tmp_path, begun, failing, monkeypatch
+):
+    target = path if begun else tmp_path / "new.jsonl"
+    before = target.read_bytes() if begun else None
+    real_write = os.write
+    failures = {"fsync": no_space, "write": lambda fd, raw: real_write(fd, raw[:-1])}
+    with open_ledger(target) as ledger:
+        monkeypatch.setattr(os, failing, failures[failing])
+        with pytest.raises(ReleaseError, match="nothing was released"):
+            ledger.append(line("2026-07", ledger.head_sha256))
+        monkeypatch.undo()
+    assert (target.read_bytes() if target.exists() else None) == before
+
+
+def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReleaseError, match="cannot be used"), open_ledger(tmp_path / "file" / "l"):
+        pass

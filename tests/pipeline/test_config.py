@@ -1,0 +1,58 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import RunSettings, read_run_file, to_toml
+from tiles.errors import ConfigError, RegionError
+from tiles.scene import Bands
+
+
+def test_paths_of_a_run_file_are_relative_to_it(tmp_path):
+    (tmp_path / "run.toml").write_text(
+        'imagery = ["a.tif", "/else/b.tif"]\nout = "run"\nregion = "r.geojson"\nbands = [4, 3, 2]\n'
+        'site_class = "own.toml"\n'
+    )
+    settings = RunSettings.of(read_run_file(tmp_path / "run.toml"), "run.toml")
+    assert settings.imagery == (str(tmp_path / "a.tif"), "/else/b.tif")
+    assert settings.out == tmp_path / "run"
+    assert settings.region == tmp_path / "r.geojson"
+    assert settings.site_class == str(tmp_path / "own.toml")
+    assert settings.band_numbers == Bands(4, 3, 2)
+
+
+def test_written_settings_give_the_same_run_again(tmp_path):
+    settings = RunSettings(
+        imagery=('a "quoted" \\ name.tif',), out=tmp_path, workers=2, strict=True, bands=(3, 2, 1)
+    )
+    values = tomllib.loads(to_toml(settings))
+    assert RunSettings.of(values, "again") == settings
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"out": "x"}, "imagery: field required"),
+        ({"imagery": ["a"], "out": "x", "colour": 1}, "colour: extra inputs are not permitted"),
+        ({"imagery": [], "out": "x"}, "imagery: tuple should have at least 1"),
+        ({"imagery": ["a"], "out": "x", "workers": 0}, "workers: input should be greater"),
+        ({"imagery": ["a"], "out": "x", "device": "tpu"}, "device: input should be 'auto'"),
+        ({"imagery": ["a"], "out": "x", "bands": [1, 2]}, "bands"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(values, message):
+    with pytest.raises(ConfigError, match=message):
+        RunSettings.of(values, "run.toml")
+
+
+def test_a_wrong_period_is_one_sentence():
+    with pytest.raises(RegionError, match="write months as 2025-11/2026-06"):
+        RunSettings.of({"imagery": ["a"], "out": "x", "period": "winter"}, "run.toml")
+
+
+def test_what_is_no_run_file_is_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_run_file(tmp_path / "none.toml")
+    Path(tmp_path / "bad.toml").write_text("imagery = [")
+    with pytest.raises(ConfigError, match="no valid TOML"):
+        read_run_file(tmp_path / "bad.toml")
