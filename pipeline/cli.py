@@ -80,6 +80,7 @@ def run(
     region: Annotated[
         Path | None, typer.Option(help="Polygons to survey; else the imagery's footprint.")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What pages call the region.")] = None,
     period: Annotated[
         str | None, typer.Option(help="Months it speaks for, as 2025-11/2026-06; else by date.")
     ] = None,
@@ -115,6 +116,7 @@ def run(
         "imagery": tuple(imagery) if imagery else None,
         "out": out,
         "region": region,
+        "name": name,
         "period": period,
         "noised_counts": noised_counts,
         "partition": partition,

@@ -23,6 +23,7 @@ class RunSettings(BaseModel):
         imagery: files, folders or globs of GeoTIFFs.
         out: the run folder.
         region: polygons of the ground to survey; the imagery's footprint when absent.
+        name: what pages call the region; the region file's name when absent.
         period: months the survey speaks for, as 2025-11/2026-06; else from scenes' dates.
         site_class: name of a built-in class, or the path of a TOML file that describes one.
         weights: file of weights; those that come with the program when absent.
@@ -44,6 +45,7 @@ class RunSettings(BaseModel):
     imagery: tuple[str, ...] = Field(min_length=1)
     out: Path
     region: Path | None = None
+    name: str | None = None
     period: str | None = None
     site_class: str = "brick_kiln"
     weights: Path | None = None

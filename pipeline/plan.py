@@ -51,8 +51,8 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
 def _region(settings: RunSettings, scenes: Sequence[Scene]) -> Region:
     footprints = [scene.footprint for scene in scenes]
     if settings.region is None:
-        return region_of("imagery", footprints)
-    region = read_region(settings.region)
+        return region_of(settings.name or "ground of the imagery", footprints)
+    region = read_region(settings.region, settings.name)
     if not region.polygon.intersects(shapely.union_all(footprints)):
         raise RegionError(
             f"region file {settings.region} and the imagery do not overlap: check both coordinates."

@@ -55,8 +55,10 @@ class Period:
         return f"{self.first}/{self.last}"
 
 
-def read_region(path: Path) -> Region:
+def read_region(path: Path, name: str | None = None) -> Region:
     """Read every polygon of a vector file (GeoJSON, GeoPackage, ...) as one region.
+
+    It is called `name`, or like the file.
 
     Raises:
         RegionError: the file is absent, unreadable, has no CRS, or holds no valid polygon.
@@ -79,7 +81,9 @@ def read_region(path: Path) -> Region:
         raise RegionError(
             f"region file {path} has no coordinate system: save it with one, e.g. EPSG:4326."
         )
-    return Region(path.stem, _one_polygon(frame.to_crs(4326).geometry, f"region file {path}"))
+    return Region(
+        name or path.stem, _one_polygon(frame.to_crs(4326).geometry, f"region file {path}")
+    )
 
 
 def region_of(name: str, footprints: Iterable[BaseGeometry]) -> Region:

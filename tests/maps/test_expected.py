@@ -136,5 +136,4 @@ def test_intervals_cover_clustered_sites_with_an_uncertain_recall():
                 estimate = expected_over(cells[members])
                 inside += estimate.low <= truth[members].sum() <= estimate.high
                 total_inside += 1
-    print(inside / total_inside, total_inside)
     assert inside / total_inside >= 0.88

@@ -90,7 +90,6 @@ def test_even_density_gives_a_discovery_in_at_most_one_field_of_twenty(mean):
         found += bool((result.q_value <= 0.05).any())
         by_normal += bool((benjamini_hochberg(stats.norm.sf(result.gi_z)) <= 0.05).any())
     lowest_share = stats.binomtest(found, fields).proportion_ci(0.95, method="exact").low
-    print(mean, found, by_normal, fields)
     assert lowest_share <= 0.05
     if mean < 1:
         assert by_normal > 2 * found + 10

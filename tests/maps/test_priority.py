@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+from geopandas.testing import assert_geodataframe_equal
+from pydantic import ValidationError
+
+from maps.linking import SITES
+from maps.priority import PriorityWeights, rank_sites, size_fit
+from models.site_class import load_site_class
+from tiles.tables import write_table
+
+KILNS = load_site_class("brick_kiln")
+
+
+def unranked(survey):
+    columns = ["size_fit", "hotspot_class", "rank", "priority", "reason"]
+    return survey.sites.drop(columns=columns)
+
+
+def test_ranks_follow_priority_and_the_table_fits_its_schema(survey, tmp_path):
+    sites = survey.sites
+    assert list(sites["rank"]) == list(range(1, len(sites) + 1))
+    assert sites["priority"].is_monotonic_decreasing
+    assert sites["priority"].between(0, 1).all()
+    write_table(sites, tmp_path / "sites.parquet", SITES)
+
+
+def test_order_of_rows_changes_nothing(survey):
+    shuffled = unranked(survey).sample(frac=1, random_state=1)
+    again = rank_sites(
+        shuffled, survey.hotspots, KILNS, groups=survey.groups, partition=survey.partition
+    )
+    assert_geodataframe_equal(again, survey.sites)
+
+
+def test_priority_is_the_stated_mean(survey):
+    plain = rank_sites(unranked(survey), survey.hotspots, KILNS)
+    site = plain[plain["hotspot_class"] == "hot_99"].iloc[0]
+    expected = 0.6 * site["p_site"] + 0.2 * 1.0 + 0.1 * site["size_fit"] + 0.1 * 0.5
+    assert site["priority"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_weights_of_one_column_sort_by_it_alone(survey):
+    only_p = PriorityWeights(p_site=1, hotspot=0, size_fit=0, area=1e-12)
+    ranked = rank_sites(unranked(survey), survey.hotspots, KILNS, only_p)
+    assert ranked["p_site"].is_monotonic_decreasing
+    with pytest.raises(ValidationError):
+        PriorityWeights(travel=1)
+
+
+def test_a_heard_group_lifts_its_sites_without_a_trace_in_the_row(survey):
+    plain = rank_sites(unranked(survey), survey.hotspots, KILNS).set_index("site_id")
+    lifted = survey.sites.set_index("site_id").loc[plain.index]
+    change = lifted["priority"] - plain["priority"]
+    assert change.min() < -0.01
+    assert change.max() > 0.01
+    assert list(lifted["reason"]) == list(plain["reason"])
+    assert list(lifted.columns) == list(plain.columns)
+
+
+def test_reasons_speak_of_imagery_and_area_only(survey):
+    text = " ".join(survey.sites["reason"]).lower()
+    for word in ("report", "heard", "told", "testimon", "victim", "slave", "bonded", "forced"):
+        assert word not in text
+    assert survey.sites["reason"].iloc[0].startswith("Very likely a brick kiln (")
+    assert "in a hotspot (99 %)" in survey.sites["reason"].iloc[0]
+    hot = survey.sites["hotspot_class"] == "hot_99"
+    assert not survey.sites.loc[~hot, "reason"].str.contains("hotspot").any()
+
+
+def test_unfamiliar_imagery_is_said(survey):
+    sites = unranked(survey).assign(unfamiliar=True)
+    ranked = rank_sites(sites, survey.hotspots, KILNS)
+    assert ranked["reason"].str.contains("unlike what the detector learned from").all()
+
+
+def test_size_fit_is_one_inside_and_nought_at_the_limits(survey):
+    sites = (
+        unranked(survey)
+        .head(4)
+        .assign(length_m=[120.0, 40.0, 200.0, 300.0], width_m=[60.0, 60.0, 60.0, 60.0])
+    )
+    np.testing.assert_allclose(size_fit(sites, KILNS), [1, 0, 0, 0])

@@ -1,0 +1,290 @@
+import base64
+import hashlib
+import json
+import re
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import shapely
+
+from maps import page, publish
+from maps.gate import check_public
+from maps.layers import themes
+from maps.publish import MANIFEST, PAGES, PUBLIC_COLUMNS, TABLES
+from maps.wording import TOO_FEW, describe, interval, share
+from tiles.errors import PublishError
+from tiles.region import Region
+
+XSS = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{7*7}} &"
+
+
+def put(survey, folder, **changes):
+    parts = {
+        "groups": survey.groups,
+        "cells": survey.cells,
+        "sites": survey.sites,
+        "region": survey.region,
+        "facts": survey.facts,
+    } | changes
+    return publish.publish(**parts, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def public(survey, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "public"
+    put(survey, folder)
+    return folder
+
+
+def gate(folder, survey):
+    check_public(folder, {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS), survey.sites)
+
+
+def test_folder_holds_what_it_lists_and_the_manifest_fits(public):
+    names = sorted(path.name for path in public.iterdir())
+    assert names == sorted([*PAGES, *TABLES, MANIFEST])
+    manifest = json.loads((public / MANIFEST).read_text())
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((public / name).read_bytes()).hexdigest() == digest
+    assert sorted(manifest["sha256"]) == sorted([*PAGES, *TABLES])
+    assert manifest["disclaimer"] == "worksite detected, labour conditions not assessed"
+
+
+def test_same_survey_same_bytes(public, survey, tmp_path):
+    for path in put(survey, tmp_path / "again"):
+        assert path.read_bytes() == (public / path.name).read_bytes(), path.name
+
+
+def test_every_page_says_what_it_is_not(public):
+    for name in PAGES:
+        text = (public / name).read_text(encoding="utf-8").lower()
+        assert "worksite detected, labour conditions not assessed" in text
+        assert "made-up data" in text
+
+
+def test_groups_table_opens_and_agrees_with_the_survey(public, survey):
+    table = pd.read_csv(public / "groups.csv", encoding="utf-8-sig")
+    assert list(table.columns) == list(PUBLIC_COLUMNS)
+    assert table["expected_sites"].sum() == pytest.approx(
+        survey.groups["expected_sites"].sum(), abs=0.06 * len(table)
+    )
+    missing = table["report_rate"].isna()
+    assert set(table.loc[missing, "report_note"]) <= {TOO_FEW, "not released"}
+    assert table.loc[~missing, "report_note"].isna().all()
+    shapes = gpd.read_file(public / "groups.geojson")
+    assert list(shapes["group_id"]) == list(table["group_id"])
+    assert shapes.geometry.is_valid.all()
+
+
+def test_every_script_and_style_is_named_in_the_policy(public):
+    for name in PAGES:
+        text = (public / name).read_text(encoding="utf-8")
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text).group(1)
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        for content in re.findall(r"<(?:script|style)>(.*?)</(?:script|style)>", text, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy
+        assert not re.search(r"\son\w+=|\sstyle=", text.split("<script>")[0])
+
+
+def test_no_page_names_a_host(public):
+    for name in PAGES:
+        text = (public / name).read_text(encoding="utf-8").replace(page.leaflet("leaflet.js"), "")
+        assert "//" not in re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE).replace("</", "")
+
+
+def test_names_from_users_are_text_and_never_code(survey, tmp_path):
+    facts = survey.facts.model_copy(update={"region_name": XSS, "imagery": XSS})
+    groups = survey.groups.assign(group_id=[f"{XSS} {n}" for n in range(len(survey.groups))])
+    folder = tmp_path / "public"
+    # The gate sees the quoted attribute's text in data and pages; the names are harmless to it.
+    with pytest.raises(PublishError, match="points to"):
+        put(survey, folder, facts=facts.model_copy(update={"region_name": "x href=evil"}))
+    html = page.map_page(groups, publish.search_gaps(survey.cells), survey.region, facts)
+    index = page.index_page(groups, publish.search_gaps(survey.cells), survey.region, facts)
+    for text in (html, index):
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert "{{7*7}}" in text.replace("&#123;", "{")
+    block = re.search(r'id="groups">(.*?)</script>', html, re.DOTALL).group(1)
+    assert json.loads(block)["features"][0]["properties"]["group_id"] == f"{XSS} 0"
+
+
+def test_failure_leaves_what_was_public(public, survey, tmp_path):
+    folder = tmp_path / "public"
+    put(survey, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(PublishError):
+        put(
+            survey,
+            folder,
+            groups=survey.groups.assign(
+                group_id=list(survey.sites["site_id"][: len(survey.groups)])
+            ),
+        )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["public"]
+
+
+def test_nothing_to_publish_is_said(survey, tmp_path):
+    with pytest.raises(PublishError, match="no area"):
+        put(survey, tmp_path / "public", groups=survey.groups.iloc[:0])
+    assert not (tmp_path / "public").exists()
+
+
+def sneak(public, tmp_path, name, change):
+    folder = tmp_path / "public"
+    folder.mkdir()
+    for path in public.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    text = (folder / name).read_text(encoding="utf-8")
+    (folder / name).write_text(change(text), encoding="utf-8")
+    return folder
+
+
+def site(survey):
+    return survey.sites.iloc[0]
+
+
+@pytest.mark.parametrize("name", [*PAGES, *TABLES, MANIFEST])
+def test_gate_finds_a_site_id_anywhere(public, survey, tmp_path, name):
+    folder = sneak(
+        public,
+        tmp_path,
+        name,
+        lambda text: (
+            text.replace("rest", site(survey)["site_id"], 1)
+            if "rest" in text
+            else f"{text} {site(survey)['site_id']}"
+        ),
+    )
+    with pytest.raises(PublishError, match="site id"):
+        gate(folder, survey)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_gate_finds_a_position_in_a_page(public, survey, tmp_path, name):
+    where = f"{site(survey)['lat']:.4f}"
+    folder = sneak(public, tmp_path, name, lambda text: text.replace("</main>", f"{where}</main>"))
+    with pytest.raises(PublishError, match="fine enough to place a site"):
+        gate(folder, survey)
+
+
+def test_gate_finds_a_point_a_moved_corner_and_an_unknown_property(public, survey, tmp_path):
+    def edit(change):
+        def _edit(text):
+            data = json.loads(text)
+            change(data["features"][0])
+            return json.dumps(data)
+
+        return _edit
+
+    point = {"type": "Point", "coordinates": [site(survey)["lon"], site(survey)["lat"]]}
+    round_it = shapely.Point(site(survey)["lon"], site(survey)["lat"]).buffer(0.01)
+    cases = {
+        "only areas": lambda feature: feature.update(geometry=point),
+        "off the grid": lambda feature: feature.update(geometry=page.geometry_json(round_it)),
+        "property": lambda feature: feature["properties"].update(rank=1),
+        "of an area": lambda feature: feature["properties"].update(group_id="at 28.12345"),
+    }
+    for number, (message, change) in enumerate(cases.items()):
+        place = tmp_path / str(number)
+        place.mkdir()
+        folder = sneak(public, place, "groups.geojson", edit(change))
+        with pytest.raises(PublishError, match=message):
+            gate(folder, survey)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "message"),
+    [
+        ("groups.csv", "report_note", "rank", "column 'rank'"),
+        ("index.html", 'href="map.html"', 'href="https://example.org"', "points to"),
+        ("index.html", "</main>", "<img src='chip.png'></main>", "points to 'chip.png'"),
+        ("index.html", "</style>", "@import 'x.css';</style>", "by its style"),
+        ("map.html", "default-src 'none'", "default-src *", "Content-Security-Policy"),
+        ("map.html", 'id="region"', 'id="sites"', "data block 'sites'"),
+    ],
+)
+def test_gate_finds_what_a_page_must_not_hold(public, survey, tmp_path, name, old, new, message):
+    folder = sneak(public, tmp_path, name, lambda text: text.replace(old, new, 1))
+    with pytest.raises(PublishError, match=message):
+        gate(folder, survey)
+
+
+def test_gate_refuses_a_file_too_many(public, survey, tmp_path):
+    folder = sneak(public, tmp_path, "index.html", str)
+    (folder / "sites.csv").write_text("x")
+    with pytest.raises(PublishError, match=r"sites\.csv is none of its files"):
+        gate(folder, survey)
+
+
+def test_gate_passes_what_was_published(public, survey):
+    gate(public, survey)
+
+
+def test_another_leaflet_is_not_inlined(monkeypatch):
+    monkeypatch.setitem(page.LEAFLET_SHA256, "leaflet.js", "0" * 64)
+    with pytest.raises(PublishError, match="install the pinned version"):
+        page.leaflet("leaflet.js")
+
+
+def test_themes_give_every_group_a_class_and_drop_reports_without_a_release(survey):
+    for theme in themes(survey.groups):
+        assert len(theme.group_classes) == len(survey.groups)
+        assert max(theme.group_classes) < len(theme.classes)
+    silent = survey.groups.assign(evidence_class="no_release", report_rate=float("nan"))
+    assert [theme.key for theme in themes(silent)] == ["expected", "hotspots", "coverage"]
+    assert len(themes(survey.groups)) == 5
+
+
+def test_hardly_searched_is_hatched_and_never_the_lowest_class(survey):
+    groups = survey.groups.assign(searched_share=0.1, expected_sites=0.0)
+    expected = themes(groups)[0]
+    assert {expected.classes[at].pattern for at in expected.group_classes} == {"hatch"}
+
+
+def test_gaps_are_the_cells_hardly_searched(survey):
+    gaps = publish.search_gaps(survey.cells)
+    hardly = survey.cells["searched_km2"] < 0.2 * survey.cells["area_km2"]
+    assert hardly.sum() > 50
+    from tiles.cells import project
+
+    assert project(gaps).area == pytest.approx(25e6 * hardly.sum(), rel=1e-6)
+    searched = survey.cells.assign(searched_km2=survey.cells["area_km2"])
+    assert publish.search_gaps(searched).is_empty
+
+
+def test_a_survey_of_one_cell_makes_a_page(survey, tmp_path):
+    one = survey.groups[survey.groups["n_cells"] == 1].head(1)
+    region = Region("one", one.geometry.iloc[0])
+    cells = survey.cells.assign(searched_km2=survey.cells["area_km2"])
+    paths = put(survey, tmp_path / "public", groups=one, cells=cells, region=region)
+    assert len(paths) == 6
+
+
+@pytest.mark.parametrize(
+    ("figures", "text"),
+    [
+        ((12.3, 8, 17), "12 (8 to 17)"),
+        ((0.04, 0, 1), "0.0 (0 to 1)"),
+        ((1234, 1000, 1500), "1,234 (1,000 to 1,500)"),
+    ],
+)
+def test_numbers_of_sites_in_words(figures, text):
+    assert interval(*figures) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0 %"), (0.001, "1 %"), (0.5, "50 %"), (0.999, "99 %"), (1.0, "100 %")]
+)
+def test_shares_in_words_say_all_and_nothing_only_where_it_is(value, text):
+    assert share(value) == text
+
+
+def test_words_never_say_nothing_happens(survey):
+    silent = describe(survey.groups.assign(evidence_class="imagery_only", report_rate=float("nan")))
+    assert {words.reporting for words in silent} == {TOO_FEW}
+    assert all("does not mean that nothing happens" in words.evidence for words in silent)

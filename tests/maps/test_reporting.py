@@ -1,0 +1,142 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from maps.reporting import (
+    likelihood,
+    noise_reach,
+    noise_variance,
+    reporting_rates,
+    select_release,
+)
+from tiles.errors import TableError
+
+PERIOD = "2025-11/2026-06"
+INDUSTRY = "C_Manufacturing"
+SHA = "a" * 64
+
+
+@pytest.mark.parametrize("scale", [0.4, 1.0, 5.0])
+def test_noise_figures_are_those_of_the_discrete_laplace(scale):
+    noise = stats.dlaplace(1 / scale)
+    assert noise_variance(scale) == pytest.approx(noise.var(), rel=1e-9)
+    reach = noise_reach(scale, 0.05)
+    assert noise.sf(reach - 1) <= 0.05 < noise.sf(reach - 2)
+
+
+@pytest.mark.parametrize("count", [-4, 0, 3, 40])
+@pytest.mark.parametrize("scale", [0.7, 3.0])
+def test_likelihood_is_the_convolution_of_poisson_and_noise(count, scale):
+    means = np.array([0.2, 5.0, 30.0])
+    true = np.arange(0, 2000)
+    for mean, value in zip(means, likelihood(count, scale, means), strict=True):
+        terms = stats.poisson(mean).pmf(true) * stats.dlaplace(1 / scale).pmf(count - true)
+        assert value == pytest.approx(terms.sum(), rel=1e-6)
+
+
+def test_likelihood_sums_to_one_over_all_noised_counts():
+    total = sum(likelihood(count, 2.0, np.array([4.0]))[0] for count in range(-60, 90))
+    assert total == pytest.approx(1, abs=1e-9)
+
+
+def made_up(groups=400, scale=1.0, seed=6):
+    rng = np.random.default_rng(seed)
+    expected = rng.uniform(6, 40, groups)
+    rates = rng.gamma(2.0, 0.4, groups)
+    noise = stats.dlaplace(1 / scale).rvs(groups, random_state=rng)
+    return expected, rates, rng.poisson(rates * expected) + noise
+
+
+def test_ninety_per_cent_intervals_hold_the_true_rate():
+    expected, rates, counts = made_up()
+    found = reporting_rates(counts, 1.0, expected, np.zeros(len(counts)))
+    said = np.isfinite(found.rate)
+    inside = (found.low <= rates) & (rates <= found.high)
+    assert said.mean() > 0.95
+    assert 0.86 < inside[said].mean() < 0.95
+
+
+def test_noise_in_the_likelihood_beats_the_plain_ratio():
+    expected, rates, counts = made_up(scale=4.0)
+    found = reporting_rates(counts, 4.0, expected, np.zeros(len(counts)))
+    said = np.isfinite(found.rate)
+    ours = np.mean((found.rate[said] - rates[said]) ** 2)
+    plain = np.mean((counts[said] / expected[said] - rates[said]) ** 2)
+    assert ours < 0.8 * plain
+
+
+def test_doubt_about_the_sites_widens_the_interval():
+    expected, _, counts = made_up(40)
+    sure = reporting_rates(counts, 1.0, expected, np.zeros(40))
+    unsure = reporting_rates(counts, 1.0, expected, (0.4 * expected) ** 2)
+    assert np.nanmean(unsure.high - unsure.low) > 1.15 * np.nanmean(sure.high - sure.low)
+
+
+def test_too_few_sites_or_too_much_noise_is_not_said():
+    expected = np.array([4.9, 5.1, 30.0, 30.0])
+    counts = np.array([9, 9, 9, -2])
+    assert np.isfinite(reporting_rates(counts, 1.0, expected, np.zeros(4)).rate).tolist() == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    drowned = reporting_rates(counts, 30.0, expected, np.zeros(4))
+    assert np.isnan(drowned.rate).all()
+
+
+def test_negative_counts_give_a_low_rate_and_no_error():
+    expected = np.full(20, 20.0)
+    counts = np.array([10] * 19 + [-3])
+    found = reporting_rates(counts, 1.0, expected, np.zeros(20))
+    assert 0 < found.rate[-1] < 0.2
+    assert found.high[-1] < found.mean
+    assert not found.stands_out[-1]
+
+
+def noised_table(**changes) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {
+            "release_id": "r1",
+            "partition_sha256": SHA,
+            "group_id": ["g1", "g2"],
+            "industry": INDUSTRY,
+            "period": PERIOD,
+            "count_noised": [3, -1],
+            "noise_scale": 1.0,
+            "epsilon": 1.0,
+        }
+    )
+    return table.assign(**changes)
+
+
+def select(table):
+    return select_release(table, pd.Series(["g1", "g2", "rest"]), SHA, INDUSTRY, PERIOD)
+
+
+def test_release_is_taken_by_industry_and_period():
+    other = noised_table(industry="A_Agriculture", count_noised=[50, 60])
+    release = select(pd.concat([other, noised_table()], ignore_index=True))
+    assert release.count_noised.to_dict() == {"g1": 3, "g2": -1}
+    assert (release.release_id, release.noise_scale, release.epsilon) == ("r1", 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"partition_sha256": "b" * 64}, "belong to the partition bbbbbbbbbbbb"),
+        ({"count_noised": [1.5, 2.0]}, "whole numbers"),
+        ({"count_noised": [1.0, np.nan]}, "whole numbers"),
+        ({"group_id": ["g1", "g9"]}, "'g9'"),
+        ({"group_id": ["g1", "g1"]}, "more than once"),
+        ({"release_id": ["r1", "r2"]}, "more than once"),
+        ({"period": "2024-01/2024-02"}, "2024-01/2024-02"),
+        ({"noise_scale": 0.0}, "noise_scale"),
+        ({"noise_scale": np.inf}, "noise_scale"),
+        ({"noise_scale": [1.0, 2.0]}, "noise_scale"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(TableError, match=message):
+        select(noised_table(**changes))
