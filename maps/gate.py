@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,23 @@ CORNER_TOLERANCE_M = 2.0  # five decimals of a degree are 0.6 m off at most, on 
 # A number this fine places something to 11 m; outside of the areas' own corners none is needed.
 FINE_NUMBER = re.compile(r"(?<![\w#.])-?\d+\.\d{4,}")
 DATA_BLOCK = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
-LINK = re.compile(r"""(?:src|href|action|data|poster)\s*=\s*["']?([^"'\s>]*)""", re.IGNORECASE)
 FETCHED_BY_STYLE = re.compile(r"""@import|url\((?!["']?(?:data:|#))""", re.IGNORECASE)
 AREAS = ("Polygon", "MultiPolygon")
 DATA_BLOCKS = ("groups", "gaps", "region")
 OWN_LINK = re.compile(r"data:,|#\w*|(?:index|map|method)\.html(?:#\w+)?|groups\.\w+|manifest\.json")
+LINKING = {"src", "srcset", "href", "xlink:href", "action", "formaction", "data", "poster", "ping"}
+LOADING_TAGS = {
+    "img",
+    "iframe",
+    "frame",
+    "object",
+    "embed",
+    "base",
+    "form",
+    "video",
+    "audio",
+    "image",
+}
 MAP_PROPERTIES = {"at", "group_id", "rows"}
 
 
@@ -66,19 +79,42 @@ def _check_text(name: str, text: str, sites: pd.DataFrame) -> None:
 
 
 def _check_html(name: str, text: str) -> str:
-    """Check the data blocks and links; return the rest, without Leaflet's own text."""
+    """Check policy, data blocks, tags and styles; return the rest, without Leaflet's own text."""
     if CSP_MARK in text or "default-src 'none'" not in text:
         raise PublishError(f"{name} lacks its Content-Security-Policy; not published.")
     _check_data_blocks(name, text)
     rest = DATA_BLOCK.sub("", text)
     for known in ("leaflet.js", "leaflet.css"):
         rest = rest.replace(leaflet(known), "")
-    for target in LINK.findall(rest):
-        if not OWN_LINK.fullmatch(target):
-            raise PublishError(f"{name} points to {target!r}; not published.")
-    if found := FETCHED_BY_STYLE.search(rest):
+    tags = _Tags()
+    tags.feed(rest)
+    if tags.refused:
+        raise PublishError(f"{name} holds {tags.refused[0]}; not published.")
+    if found := FETCHED_BY_STYLE.search(tags.style):
         raise PublishError(f"{name} loads a file by its style ({found.group()}); not published.")
     return rest
+
+
+class _Tags(HTMLParser):
+    """Collects tags and attributes that would load, send or run something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
+        self.style = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in LOADING_TAGS:
+            self.refused.append(f"the tag <{tag}>")
+        for name, value in attrs:
+            if name in LINKING and not OWN_LINK.fullmatch(value or ""):
+                self.refused.append(f"a {name} that points to {value!r}")
+            elif name.startswith("on") or name == "style":
+                self.refused.append(f"the attribute {name} on <{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "style":
+            self.style += data
 
 
 def _check_data_blocks(name: str, text: str) -> None:

@@ -55,7 +55,7 @@ def patch_statistics(
         first_col: Where the grid of patches starts.
         every: Take only every so-manieth patch, along rows and columns of patches.
     """
-    whole = _tiles(usable[None, first_row:, first_col:])[:, 0].all(axis=(1, 2))
+    whole: Bools = np.all(_tiles(usable[None, first_row:, first_col:])[:, 0], axis=(1, 2))
     n_cols = max((usable.shape[1] - first_col) // PATCH_PX, 1)
     number = np.arange(len(whole))
     whole &= ((number // n_cols) % every == 0) & ((number % n_cols) % every == 0)

@@ -112,9 +112,10 @@ def _double(x: Tensor) -> Tensor:
 def receptive_radius_px(shape: NetworkShape) -> int:
     """Furthest pixel, in rows or columns, that can change the output of a cell.
 
-    Convolutions of radius one at strides 2, 4 and 8 each reach that many pixels; a coarse cell that
-    serves a finer one begins up to its own size away; the normalisation window is made of whole
-    8 px squares and read between their centres, which adds a square on either side.
+    Convolutions of radius one at strides 2, 4 and 8 each reach that many pixels, and the two at
+    full resolution, where there are any, as far as the one at stride 2 in whose place they stand.
+    A coarse cell that serves a finer one begins up to its own size away. The normalisation window
+    is made of whole 8 px squares and read between their centres: one square more on either side.
     """
     at_2 = 2 * (2 + 1 + 1)  # stem twice, merge2, head
     at_4 = 2 + 4 * (2 * shape.blocks + 1)  # the stride-2 convolution, the blocks, merge4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     """
     torch.set_num_threads(settings.threads)
     dataset = load_dataset(settings.dataset, settings.data_root)
-    recipe = TrainingRecipe(steps=settings.steps or dataset.file.steps)
+    recipe = default_recipe(settings.steps or dataset.file.steps)
     seed = dataset.file.seed if settings.seed is None else settings.seed
     net = fit(dataset.train, recipe, seed, on_progress, _miner(recipe.shape))
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
@@ -102,10 +102,13 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     return settings.out
 
 
-def evaluate_weights(
-    dataset: Path, weights: Path, data_root: Path, name: str | None = None
-) -> Evaluation:
-    """Score weights on the test part of a dataset.
+def default_recipe(steps: int) -> TrainingRecipe:
+    """How the shipped weights are trained, for a number of steps."""
+    return TrainingRecipe(steps=steps)
+
+
+def evaluate_weights(dataset: Path, weights: Path, data_root: Path) -> tuple[Evaluation, ...]:
+    """Score weights on the test part of a dataset, one evaluation a place.
 
     Raises:
         DatasetError: The dataset has no test part or cannot be used.
@@ -115,8 +118,10 @@ def evaluate_weights(
     if not loaded.test:
         raise DatasetError(f"{dataset} holds nothing out as `test`: there is nothing to score.")
     detector = Detector.load(weights)
-    scored = score_pictures(detector, loaded.test)
-    return scored.evaluate(name or _place_names(loaded.test), detector.card.threshold)
+    return tuple(
+        score_pictures(detector, pictures).evaluate(place, detector.card.threshold)
+        for place, pictures in _by_place(loaded.test)
+    )
 
 
 def _miner(
@@ -173,7 +178,7 @@ def _card(dataset: Dataset, weights: Path) -> WeightsCard:
         "familiarity": _familiarity(dataset),
     }
     threshold = UNKNOWN_THRESHOLD
-    if scores is not None:
+    if scores is not None and (scores["is_site"] & (scores["score"] > 0)).any():
         operating = _operate(scores, site_class.prevalence_per_1000km2)
         threshold = operating.threshold
         update |= {
@@ -182,11 +187,14 @@ def _card(dataset: Dataset, weights: Path) -> WeightsCard:
             "calibration": operating.calibration,
         }
     if dataset.test:
-        scored = score_pictures(detector, dataset.test)
-        place = _place_names(dataset.test)
-        table = score_table(scored, place, tolerance_m)
-        write_scores(table, weights.with_suffix(".scores.csv"))
-        update["figures"] = _figures(scored.evaluate(place, threshold), tolerance_m)
+        scored = [(place, score_pictures(detector, p)) for place, p in _by_place(dataset.test)]
+        tables = [score_table(held, place, tolerance_m) for place, held in scored]
+        write_scores(pd.concat(tables, ignore_index=True), weights.with_suffix(".scores.csv"))
+        update["figures"] = tuple(
+            figure
+            for place, held in scored
+            for figure in _figures(held.evaluate(place, threshold), tolerance_m)
+        )
     return detector.card.model_copy(update=update)
 
 
@@ -204,10 +212,11 @@ def _held_out_scores(
 ) -> pd.DataFrame | None:
     if dataset.file.out_of_fold:
         return read_scores([dataset.folder / path for path in dataset.file.out_of_fold])
-    if not any(len(p.sites) for p in dataset.validate):
-        return None
-    scored = score_pictures(detector, dataset.validate)
-    return score_table(scored, _place_names(dataset.validate), tolerance_m)
+    tables = [
+        score_table(score_pictures(detector, pictures), place, tolerance_m)
+        for place, pictures in _by_place(dataset.validate)
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def _operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating:
@@ -254,5 +263,7 @@ def _figures(evaluation: Evaluation, tolerance_m: float) -> tuple[Figure, ...]:
     )
 
 
-def _place_names(pictures: tuple[Picture, ...]) -> str:
-    return " + ".join(sorted({picture.place for picture in pictures}))
+def _by_place(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
+    """Pictures grouped by the name of their place, in order of the name."""
+    places = sorted({picture.place for picture in pictures})
+    return [(place, [p for p in pictures if p.place == place]) for place in places]

@@ -19,8 +19,9 @@ from models.calibration import Calibration
 from tiles.errors import WeightsError
 from tiles.files import atomic_path
 
-CARD_KEY = "kilnlight_card"
-DIGEST_KEY = "kilnlight_tensors_sha256"
+# One key only: safetensors writes several in no fixed order, and the same weights must be the same
+# bytes. Its value is JSON: the card's text and the digest.
+METADATA_KEY = "kilnlight"
 DEFAULT_NAME = "brick_kiln"
 
 
@@ -152,9 +153,9 @@ def save_weights(path: Path, card: WeightsCard, tensors: Mapping[str, NDArray[An
     """Write tensors and card as safetensors; floating point is kept as float16 to stay small."""
     kept = {name: _compact(np.asarray(tensors[name])) for name in sorted(tensors)}
     text = card.model_dump_json()
-    metadata = {CARD_KEY: text, DIGEST_KEY: _digest(text, kept)}
+    header = json.dumps({"card": text, "sha256": _digest(text, kept)})
     with atomic_path(path) as temporary:
-        save_file(kept, temporary, metadata=metadata)
+        save_file(kept, temporary, metadata={METADATA_KEY: header})
 
 
 def load_card(path: Path) -> WeightsCard:
@@ -172,13 +173,13 @@ def load_weights(path: Path) -> LoadedWeights:
     Raises:
         WeightsError: The file is missing or damaged, or its content does not fit its digest.
     """
-    metadata, tensors = _read(path, with_tensors=True)
-    card = _parse_card(path, metadata)
-    digest = _digest(metadata[CARD_KEY], tensors)
-    if digest != metadata.get(DIGEST_KEY):
+    header, tensors = _read(path, with_tensors=True)
+    card = _parse_card(path, header)
+    digest = _digest(header.get("card", ""), tensors)
+    if digest != header.get("sha256"):
         raise WeightsError(
             f"The weights {path} are damaged: their SHA-256 is {digest[:12]}..., "
-            f"the card says {str(metadata.get(DIGEST_KEY))[:12]}...; fetch or train them again."
+            f"their header says {str(header.get('sha256'))[:12]}...; fetch or train them again."
         )
     return LoadedWeights(card, {k: _expand(v) for k, v in tensors.items()}, digest)
 
@@ -202,23 +203,24 @@ def _read(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, NDA
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.keys() if with_tensors else []
-            return dict(file.metadata() or {}), {n: file.get_tensor(n) for n in names}
-    except (SafetensorError, OSError) as error:
+            header = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            return header, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(
             f"The weights {path} are not a whole safetensors file ({error}): "
             "fetch or train them again."
         ) from error
 
 
-def _parse_card(path: Path, metadata: Mapping[str, str]) -> WeightsCard:
-    if CARD_KEY not in metadata:
+def _parse_card(path: Path, header: Mapping[str, str]) -> WeightsCard:
+    if "card" not in header:
         raise WeightsError(
             f"The weights {path} carry no card of this program: use weights that "
             "`kilnlight train` wrote."
         )
     try:
-        return WeightsCard.model_validate(json.loads(metadata[CARD_KEY]))
-    except (ValidationError, json.JSONDecodeError) as error:
+        return WeightsCard.model_validate_json(header["card"])
+    except ValidationError as error:
         raise WeightsError(
             f"The card of the weights {path} does not fit this version of the program: "
             "train the weights again."

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -13,6 +14,11 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from models.fitting import Progress as TrainingProgress
+
+TRAINING_LINE_STEPS = 50  # about one line in ten seconds
 
 
 class Screen:
@@ -42,6 +48,11 @@ class Screen:
             yield bar
         if not self.console.is_terminal:
             self.say(bar.text())
+
+    def training(self, progress: "TrainingProgress") -> None:
+        """Show a line now and then while a network is trained."""
+        if progress.step % TRAINING_LINE_STEPS == 0 or progress.step == progress.steps:
+            self.say(f"step {progress.step} of {progress.steps}, loss {progress.loss:.3f}")
 
 
 class SurveyBar:

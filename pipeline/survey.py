@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 from distributed import Client, WorkerPlugin, as_completed, get_worker
@@ -190,46 +191,36 @@ def search_block(
     except SceneError as error:
         ground = sample_ground(scene, block, FAILED)
         return BlockResult(DETECTIONS.empty(), ground, area_km2, None, str(error))
-    core = ArrayWindow(block.halo, block.halo, block.rows, block.cols)
-    rows, cols = slice(core.row0, core.row0 + core.rows), slice(core.col0, core.col0 + core.cols)
-    status = read.status.to_numpy()[rows, cols]
-    unfamiliar = _unfamiliar(detector, read, rows, cols)
+    core = np.s_[block.halo : block.halo + block.rows, block.halo : block.halo + block.cols]
     return BlockResult(
-        detections=_detect(detector, scene, block, read, site_class, bool(unfamiliar)),
-        ground=sample_ground(scene, block, status),
+        detections=_detect(detector, scene, block, read, site_class),
+        ground=sample_ground(scene, block, read.status.to_numpy()[core]),
         area_km2=area_km2,
-        unfamiliar=unfamiliar,
+        unfamiliar=_unfamiliar(detector, read.pixels.to_numpy()[:, *core], read.usable[core]),
     )
 
 
 def _detect(
-    detector: Detector,
-    scene: Scene,
-    block: Block,
-    read: BlockPixels,
-    site_class: SiteClass,
-    unfamiliar: bool,
+    detector: Detector, scene: Scene, block: Block, read: BlockPixels, site_class: SiteClass
 ) -> gpd.GeoDataFrame:
-    boxes = detector.detect(
-        read.pixels.to_numpy(),
-        read.usable,
-        ArrayWindow(block.halo, block.halo, block.rows, block.cols),
-        PixelOrigin(block.row - block.halo, block.col - block.halo),
+    pixels, usable = read.pixels.to_numpy(), read.usable
+    core = ArrayWindow(block.halo, block.halo, block.rows, block.cols)
+    origin = PixelOrigin(block.row - block.halo, block.col - block.halo)
+    boxes = detector.detect(pixels, usable, core, origin)
+    calibration = detector.card.calibration.at_prevalence(site_class.prevalence_per_1000km2)
+    unfamiliar = detector.unfamiliar_boxes(pixels, usable, boxes, origin)
+    return georeference(
+        boxes, scene, site_class.name, calibration.probabilities(boxes.score), unfamiliar
     )
-    calibration = detector.card.calibration
-    probabilities = calibration.at_prevalence(site_class.prevalence_per_1000km2).probabilities(
-        boxes.score
-    )
-    flags = np.full(len(boxes), unfamiliar)
-    return georeference(boxes, scene, site_class.name, probabilities, flags)
 
 
-def _unfamiliar(detector: Detector, read: BlockPixels, rows: slice, cols: slice) -> bool | None:
-    usable = read.usable[rows, cols]
+def _unfamiliar(
+    detector: Detector, pixels: npt.NDArray[np.generic], usable: npt.NDArray[np.bool_]
+) -> bool | None:
+    """Whether the block as a whole is unlike the training data; None where nothing was seen."""
     if detector.card.familiarity is None or not usable.any():
         return None
-    distance = detector.unfamiliarity(read.pixels.to_numpy()[:, rows, cols], usable)
-    return bool(distance > detector.card.familiarity.threshold)
+    return detector.unfamiliarity(pixels, usable) > detector.card.familiarity.threshold
 
 
 @dataclass

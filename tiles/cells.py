@@ -150,4 +150,4 @@ def unproject(geometries: npt.ArrayLike) -> gpd.GeoSeries:
 
 def cell_polygons(cell_ids: list[str]) -> gpd.GeoSeries:
     """Return the squares of cells as polygons in EPSG:4326."""
-    return unproject([Cell.parse(cell_id).square for cell_id in cell_ids])
+    return unproject(np.array([Cell.parse(c).square for c in cell_ids], dtype=object))

@@ -37,7 +37,7 @@ def _thick_cloud(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """White in all bands over a square of CLOUD_PATCH_PX, grown by CLOUD_MARGIN_PX."""
     white = pixels.min(axis=0) >= _cloud_level(pixels.dtype)
     if not white.any():
-        return white
+        return np.zeros(white.shape, dtype=np.bool_)
     core = ndimage.binary_erosion(white, structure=np.ones((CLOUD_PATCH_PX,) * 2, dtype=bool))
     grown = CLOUD_PATCH_PX + 2 * CLOUD_MARGIN_PX
     return np.asarray(ndimage.maximum_filter(core, size=grown), dtype=bool)

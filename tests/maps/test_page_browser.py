@@ -39,6 +39,7 @@ def opened(browser, folder, request):
     """A page with all its requests and complaints recorded."""
     width, height = request.param
     page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(5000)
     page.requests, page.complaints = [], []
     page.on("request", lambda asked: page.requests.append(asked.url))
     page.on("console", lambda said: page.complaints.append(said.text))
@@ -76,7 +77,8 @@ def test_layers_switch_with_their_legend_and_a_popup_opens(opened, folder):
         opened.get_by_role("checkbox", name=name).uncheck()
     assert opened.locator(".degrees").count() == 0
     box = opened.locator(".folium-map").bounding_box()
-    opened.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    middle = {"x": 0.5 * box["width"], "y": 0.5 * box["height"]}
+    opened.locator(".folium-map").click(position=middle)
     popup = opened.locator(".leaflet-popup-content")
     popup.wait_for()
     assert "Expected sites" in popup.inner_text()

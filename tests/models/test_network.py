@@ -74,7 +74,11 @@ def test_a_flat_picture_is_not_blown_up() -> None:
 
 @pytest.mark.parametrize(
     "shape",
-    [SMALL, SMALL.model_copy(update={"blocks": 2}), SMALL.model_copy(update={"window_px": 56})],
+    [
+        SMALL,
+        SMALL.model_copy(update={"blocks": 2}),
+        SMALL.model_copy(update={"fine_channels": 4, "window_px": 56}),
+    ],
 )
 def test_nothing_beyond_the_receptive_radius_matters(shape: NetworkShape) -> None:
     torch.manual_seed(0)

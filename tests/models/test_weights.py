@@ -9,8 +9,7 @@ from safetensors.numpy import save_file
 
 from models.site_class import load_site_class
 from models.weights import (
-    CARD_KEY,
-    DIGEST_KEY,
+    METADATA_KEY,
     check_bands,
     default_weights,
     load_card,
@@ -58,8 +57,8 @@ def test_a_changed_card_is_noticed(saved: Path, tmp_path: Path) -> None:
     weights = load_weights(saved)
     card = weights.card.model_copy(update={"threshold": 0.01})
     forged = tmp_path / "forged.safetensors"
-    metadata = {CARD_KEY: card.model_dump_json(), DIGEST_KEY: weights.sha256}
-    save_file(weights.tensors, forged, metadata=metadata)
+    header = json.dumps({"card": card.model_dump_json(), "sha256": weights.sha256})
+    save_file(weights.tensors, forged, metadata={METADATA_KEY: header})
     with pytest.raises(WeightsError, match="damaged"):
         load_weights(forged)
 
@@ -86,7 +85,8 @@ def test_a_card_of_another_version(tmp_path: Path) -> None:
     path = tmp_path / "old.safetensors"
     card = json.loads(make_card().model_dump_json())
     card["colour"] = "red"
-    save_file({"x": np.zeros(3, np.float32)}, path, metadata={CARD_KEY: json.dumps(card)})
+    header = json.dumps({"card": json.dumps(card)})
+    save_file({"x": np.zeros(3, np.float32)}, path, metadata={METADATA_KEY: header})
     with pytest.raises(WeightsError, match="does not fit this version"):
         load_card(path)
 
