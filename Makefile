@@ -28,7 +28,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts="-q -s"
+	$(BIN)/pytest -s tests/benchmarks/bench_survey.py
 
 # Write the pinned versions anew (needs uv); names, versions and hashes only, no addresses.
 lock:

@@ -1,13 +1,11 @@
 """What is known of each group of cells: expected sites, hotspots, reporting rate, and from what."""
 
-from dataclasses import dataclass
-
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from maps.expected import expected_over, moments_over, whole_cell_km2
+from maps.expected import Floats, interval_90, moments_by
 from maps.hotspots import (
     HOT_CLASSES,
     LEAST_SEARCHED_SHARE,
@@ -16,7 +14,6 @@ from maps.hotspots import (
 )
 from maps.reporting import FEWEST_SITES, Release, ReportingRates, reporting_rates
 from maps.squares import join_cells
-from tiles.cells import Cell
 from tiles.partition import REST
 from tiles.tables import Column, TableSchema
 
@@ -29,7 +26,7 @@ EVIDENCE_CLASSES = (
     "not_searched",
 )
 OUTSIDE = "outside_partition"  # cells of the survey that the partition does not know
-SQUARE_FACTOR = 4  # groups without a partition: squares of 20 km, as coarse as groups usually are
+MOMENT_PARTS = ("searched_km2", "sd_recall", "sd_calibration")  # nought where nobody looked
 
 GROUPS = TableSchema(
     name="groups",
@@ -80,13 +77,9 @@ def group_evidence(
         period: months the survey speaks for.
         release: what `select_release` returns, if reports were released.
     """
-    members = _members(cells, partition)
-    joined = cells.merge(hotspots[["cell_id", "hotspot_class"]], on="cell_id", how="left")
-    by_id = joined.set_index("cell_id")
-    summaries = [_summary(group, by_id) for group in members]
-    table = pd.DataFrame([summary.columns for summary in summaries])
-    table.insert(1, "period", period)
-    variance = np.array([summary.variance for summary in summaries])
+    members = _with_outside(partition, cells)
+    table, variance = _imagery(members, cells, hotspots)
+    table["period"] = period
     rates = _rates(table, variance, release)
     table["report_rate"], table["report_rate_low"], table["report_rate_high"] = (
         rates.rate,
@@ -94,17 +87,8 @@ def group_evidence(
         rates.high,
     )
     table["evidence_class"] = _evidence_classes(table, rates, release)
-    squares = gpd.GeoSeries([join_cells(group.cell_ids) for group in members], crs="EPSG:4326")
+    squares = gpd.GeoSeries([join_cells(ids) for ids in members["cell_ids"]], crs="EPSG:4326")
     return gpd.GeoDataFrame(table[GROUPS.column_names], geometry=squares)
-
-
-def square_groups(cells: pd.DataFrame) -> pd.DataFrame:
-    """Group cells by the 20 km square above them, for a survey that has no partition yet."""
-    squares = [Cell.parse(str(c)).parent(SQUARE_FACTOR).cell_id for c in cells["cell_id"]]
-    grouped = cells.assign(group_id=squares).groupby("group_id", sort=True)
-    return pd.DataFrame(
-        {"cell_ids": grouped["cell_id"].apply(list), "area_km2": grouped["area_km2"].sum()}
-    ).reset_index()
 
 
 def groups_of_cells(partition: pd.DataFrame) -> dict[str, str]:
@@ -113,74 +97,67 @@ def groups_of_cells(partition: pd.DataFrame) -> dict[str, str]:
     return {str(cell_id): str(group_id) for group_id, cell_ids in pairs for cell_id in cell_ids}
 
 
-@dataclass(frozen=True)
-class _Group:
-    group_id: str
-    cell_ids: list[str]
-    area_km2: float
+def _with_outside(partition: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """The partition's groups, and one more of the survey's cells that are in none."""
+    groups = pd.DataFrame(partition[["group_id", "cell_ids", "area_km2"]])
+    others = cells[~cells["cell_id"].isin(groups_of_cells(partition))]
+    if others.empty:
+        return groups.reset_index(drop=True)
+    area_km2 = float(others["area_km2"].sum())
+    outside = pd.DataFrame(
+        {"group_id": [OUTSIDE], "cell_ids": [list(others["cell_id"])], "area_km2": [area_km2]}
+    )
+    return pd.concat([groups, outside], ignore_index=True)
 
 
-@dataclass(frozen=True)
-class _Summary:
-    columns: dict[str, object]
-    variance: float  # of the number of sites
+def _imagery(
+    groups: pd.DataFrame, cells: pd.DataFrame, hotspots: pd.DataFrame
+) -> tuple[pd.DataFrame, Floats]:
+    """The columns that come from imagery, and the variance of each group's number of sites."""
+    every = groups["cell_ids"].explode().rename("cell_id").rename_axis("group").reset_index()
+    classed = cells.merge(hotspots[["cell_id", "hotspot_class"]], on="cell_id")
+    inside = every.merge(classed, on="cell_id")
+    parts = pd.concat([inside, _ground_beyond(groups, inside, cells)], ignore_index=True)
+    moments = moments_by(parts, parts["group"].to_numpy(np.int64)).reindex(groups.index)
+    low, high = interval_90(moments["mean"].to_numpy(), moments["variance"].to_numpy())
+    sums = parts.groupby("group")[["area_km2", "searched_km2"]].sum()
+    strength = inside["hotspot_class"].map({c: n for n, c in enumerate(STRONGEST_FIRST)})
+    strongest = strength.groupby(inside["group"]).min().reindex(groups.index)
+    hot = inside["hotspot_class"].isin(HOT_CLASSES).groupby(inside["group"]).sum()
+    table = pd.DataFrame(
+        {
+            "group_id": groups["group_id"].astype(str),
+            "n_cells": groups["cell_ids"].map(len).astype("int64"),
+            "area_km2": sums["area_km2"],
+            "searched_km2": sums["searched_km2"],
+            "searched_share": (sums["searched_km2"] / sums["area_km2"]).clip(upper=1.0),
+            "expected_sites": moments["mean"],
+            "expected_low": low,
+            "expected_high": high,
+            "hotspot_class": [
+                STRONGEST_FIRST[int(at)]
+                for at in strongest.fillna(STRONGEST_FIRST.index(NOT_TESTED))
+            ],
+            "n_hot_cells": hot.reindex(groups.index, fill_value=0).astype("int64"),
+        }
+    )
+    return table, moments["variance"].to_numpy()
 
 
-def _members(cells: pd.DataFrame, partition: pd.DataFrame) -> list[_Group]:
-    columns = (partition[name] for name in ("group_id", "cell_ids", "area_km2"))
-    groups = [
-        _Group(str(group_id), [str(cell_id) for cell_id in cell_ids], float(area_km2))
-        for group_id, cell_ids, area_km2 in zip(*columns, strict=True)
-    ]
-    known = groups_of_cells(partition)
-    others = cells[~cells["cell_id"].isin(known)]
-    if len(others):
-        area_km2 = float(others["area_km2"].sum())
-        groups.append(_Group(OUTSIDE, list(others["cell_id"]), area_km2))
-    return groups
+def _ground_beyond(groups: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row a group for its ground outside the survey, as dense as the survey on average."""
+    covered = inside.groupby("group")["area_km2"].sum().reindex(groups.index, fill_value=0.0)
+    area_km2 = groups["area_km2"] - covered
+    # Below a millionth it is the rounding of two ways to measure one area.
+    area_km2 = area_km2[area_km2 > 1e-6 * groups["area_km2"]]
+    mean = area_km2 * cells["expected_sites"].sum() / cells["area_km2"].sum()
+    rows = pd.DataFrame(dict.fromkeys(MOMENT_PARTS, 0.0), index=area_km2.index)
+    # Chance, and an sd of the density as large as itself: nothing of this ground was seen.
+    rows = rows.assign(area_km2=area_km2, expected_sites=mean, var_own=mean, sd_density=mean)
+    return rows.assign(group=area_km2.index, row=-1, col=-1)
 
 
-def _summary(group: _Group, by_id: pd.DataFrame) -> _Summary:
-    inside = by_id.loc[[cell_id for cell_id in group.cell_ids if cell_id in by_id.index]]
-    beyond = _ground_beyond(group, inside, by_id)
-    parts = pd.concat([inside, beyond])
-    estimate = expected_over(parts)
-    area_km2 = float(parts["area_km2"].sum())
-    searched_km2 = float(inside["searched_km2"].sum())
-    classes = set(inside["hotspot_class"])
-    columns: dict[str, object] = {
-        "group_id": group.group_id,
-        "n_cells": len(group.cell_ids),
-        "area_km2": area_km2,
-        "searched_km2": searched_km2,
-        "searched_share": min(searched_km2 / area_km2, 1.0) if area_km2 else 0.0,
-        "expected_sites": estimate.mean,
-        "expected_low": estimate.low,
-        "expected_high": estimate.high,
-        "hotspot_class": next((c for c in STRONGEST_FIRST if c in classes), NOT_TESTED),
-        "n_hot_cells": int(inside["hotspot_class"].isin(HOT_CLASSES).sum()),
-    }
-    return _Summary(columns, moments_over(parts)[1])
-
-
-def _ground_beyond(group: _Group, inside: pd.DataFrame, by_id: pd.DataFrame) -> pd.DataFrame:
-    """One row for the group's ground outside the survey, as dense as the survey on average."""
-    area_km2 = max(group.area_km2 - float(inside["area_km2"].sum()), 0.0)
-    whole_km2 = whole_cell_km2(group.cell_ids[0])
-    if area_km2 < 1e-6 * whole_km2 or by_id.empty:  # rounding of two ways to measure one area
-        return by_id.iloc[:0]
-    density = by_id["expected_sites"].sum() / by_id["area_km2"].sum()
-    row = {name: 0.0 for name in by_id.columns if by_id[name].dtype.kind == "f"}
-    mean = density * area_km2
-    # Chance and an sd of the density as large as itself: nothing of this ground was seen.
-    row |= {"area_km2": area_km2, "expected_sites": mean, "var_own": mean, "sd_density": mean}
-    row |= {"row": -1, "col": -1}  # a block of its own, see `moments_over`
-    return pd.DataFrame([row], index=["beyond"])
-
-
-def _rates(
-    table: pd.DataFrame, variance: npt.NDArray[np.float64], release: Release | None
-) -> ReportingRates:
+def _rates(table: pd.DataFrame, variance: Floats, release: Release | None) -> ReportingRates:
     blank = np.full(len(table), np.nan)
     rates = ReportingRates(
         blank.copy(), blank.copy(), blank.copy(), np.zeros(len(table), dtype=np.bool_), np.nan

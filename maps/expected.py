@@ -31,6 +31,7 @@ from tiles.coverage import SEARCHED
 from tiles.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 Z_90 = 1.6448536269514722  # half of a 90 % normal interval in standard deviations
 COUNTED_FROM = 0.5  # a site counts in whole numbers from this p_site on: likelier than not
@@ -119,17 +120,20 @@ SHARED = ["sd_recall", "sd_calibration"]  # errors that are alike in all cells
 
 def expected_over(cells: pd.DataFrame) -> Estimate:
     """Add up the cells of a group or region, with what their errors share."""
-    mean, variance = moments_over(cells)
-    low, high = interval_90(np.array([mean]), np.array([variance]))
-    return Estimate(mean, float(low[0]), float(high[0]))
+    moments = moments_by(cells, np.zeros(len(cells), dtype=np.int64))
+    mean, variance = (moments[name].to_numpy() for name in ("mean", "variance"))
+    low, high = interval_90(mean, variance)
+    return Estimate(float(mean.sum()), float(low.sum()), float(high.sum()))
 
 
-def moments_over(cells: pd.DataFrame) -> tuple[float, float]:
-    """Return mean and variance of the number of sites in all these cells together."""
-    block = [cells["row"] // BLOCK_CELLS, cells["col"] // BLOCK_CELLS]
-    density = cells["sd_density"].groupby(block).sum()
-    variance = cells["var_own"].sum() + (density**2).sum() + (cells[SHARED].sum() ** 2).sum()
-    return float(cells["expected_sites"].sum()), float(variance)
+def moments_by(cells: pd.DataFrame, group: Ints) -> pd.DataFrame:
+    """Return mean and variance of the number of sites of each group of cells, by group number."""
+    keyed = cells.assign(group=group)
+    block = [keyed["group"], keyed["row"] // BLOCK_CELLS, keyed["col"] // BLOCK_CELLS]
+    density = keyed["sd_density"].groupby(block).sum().pow(2).groupby(level="group").sum()
+    sums = keyed.groupby("group")[["expected_sites", "var_own", *SHARED]].sum()
+    variance = sums["var_own"] + density + sums[SHARED].pow(2).sum(axis=1)
+    return pd.DataFrame({"mean": sums["expected_sites"], "variance": variance})
 
 
 def interval_90(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ from tiles.errors import PublishError
 
 CORNER_TOLERANCE_M = 2.0  # five decimals of a degree are 0.6 m off at most, on each axis
 # A number this fine places something to 11 m; outside of the areas' own corners none is needed.
-FINE_NUMBER = re.compile(r"(?<![\w#.])-?\d+\.\d{4,}")
+FINE_NUMBER = re.compile(r"(?<![\w#.])-?(?!10\.\d{4,9}/[A-Za-z])\d+\.\d{4,}")  # but a DOI may stand
 DATA_BLOCK = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
 FETCHED_BY_STYLE = re.compile(r"""@import|url\((?!["']?(?:data:|#))""", re.IGNORECASE)
 AREAS = ("Polygon", "MultiPolygon")
@@ -36,7 +36,7 @@ LOADING_TAGS = {
     "audio",
     "image",
 }
-MAP_PROPERTIES = {"at", "group_id", "rows"}
+MAP_PROPERTIES = {"at", "title", "rows"}
 
 
 def check_public(
@@ -55,7 +55,7 @@ def check_public(
     """
     for path in sorted(folder.rglob("*")):
         if path.name not in allowed_files or not path.is_file() or path.parent != folder:
-            raise PublishError(f"public folder: {path.name} is none of its files; not published.")
+            raise _refused("the public folder", f"the file {path.name}")
         text = path.read_bytes().decode("utf-8")
         _check_text(path.name, text, sites)
         if path.suffix == ".html":
@@ -65,23 +65,27 @@ def check_public(
         elif path.suffix == ".csv":
             _check_csv(path.name, text, allowed_columns)
         if fine := FINE_NUMBER.search(text):
-            raise PublishError(
-                f"{path.name} holds the number {fine.group()}, fine enough to place a site; "
-                "not published."
-            )
+            raise _refused(path.name, f"the number {fine.group()}, fine enough to place a site")
+
+
+def _refused(name: str, what: str) -> PublishError:
+    return PublishError(
+        f"{name} holds {what}, so nothing was published: change the name or credit it comes from, "
+        "or report a fault of the program."
+    )
 
 
 def _check_text(name: str, text: str, sites: pd.DataFrame) -> None:
     if found := re.search(SITE_ID_PATTERN, text):
-        raise PublishError(f"{name} holds the site id {found.group()}; not published.")
+        raise _refused(name, f"the site id {found.group()}")
     if named := set(sites["site_id"]) & set(re.findall(r"[\w-]+", text)):
-        raise PublishError(f"{name} holds the site id {min(named)}; not published.")
+        raise _refused(name, f"the site id {min(named)}")
 
 
 def _check_html(name: str, text: str) -> str:
     """Check policy, data blocks, tags and styles; return the rest, without Leaflet's own text."""
     if CSP_MARK in text or "default-src 'none'" not in text:
-        raise PublishError(f"{name} lacks its Content-Security-Policy; not published.")
+        raise _refused(name, "no Content-Security-Policy")
     _check_data_blocks(name, text)
     rest = DATA_BLOCK.sub("", text)
     for known in ("leaflet.js", "leaflet.css"):
@@ -89,9 +93,9 @@ def _check_html(name: str, text: str) -> str:
     tags = _Tags()
     tags.feed(rest)
     if tags.refused:
-        raise PublishError(f"{name} holds {tags.refused[0]}; not published.")
+        raise _refused(name, f"{tags.refused[0]}")
     if found := FETCHED_BY_STYLE.search(tags.style):
-        raise PublishError(f"{name} loads a file by its style ({found.group()}); not published.")
+        raise _refused(name, f"a style that loads a file ({found.group()})")
     return rest
 
 
@@ -120,13 +124,13 @@ class _Tags(HTMLParser):
 def _check_data_blocks(name: str, text: str) -> None:
     for block, content in DATA_BLOCK.findall(text):
         if block not in DATA_BLOCKS:
-            raise PublishError(f"{name} holds a data block {block!r}; not published.")
+            raise _refused(name, f"a data block {block!r}")
         data = json.loads(content)
         if block == "groups":
             _check_features(name, data, MAP_PROPERTIES)
             continue
         if data["properties"] or data["geometry"]["type"] not in AREAS:
-            raise PublishError(f"{name} holds more of {block} than its outline; not published.")
+            raise _refused(name, f"more of {block} than its outline")
         if block == "gaps" and data["geometry"]["coordinates"]:
             _check_corners(name, _positions(data["geometry"]["coordinates"]))
 
@@ -143,12 +147,12 @@ def _check_features(name: str, data: dict[str, object], allowed: set[str]) -> No
     for feature in features:
         unknown = set(feature["properties"]) - allowed
         if unknown or set(feature) != {"type", "geometry", "properties"}:
-            raise PublishError(f"{name} holds the property {sorted(unknown)}; not published.")
+            raise _refused(name, f"the property {sorted(unknown)}")
         kind = feature["geometry"]["type"]
         if kind not in AREAS:
-            raise PublishError(f"{name} holds a {kind}, only areas may be; not published.")
+            raise _refused(name, f"a {kind}, only areas may be")
         if fine := FINE_NUMBER.search(json.dumps(feature["properties"])):
-            raise PublishError(f"{name} holds the number {fine.group()} of an area; not published.")
+            raise _refused(name, f"the number {fine.group()} of an area")
     corners = [_positions(feature["geometry"]["coordinates"]) for feature in features]
     if corners:
         _check_corners(name, np.concatenate(corners))
@@ -178,14 +182,11 @@ def _check_corners(name: str, lonlat: npt.NDArray[np.float64]) -> None:
     off_m = np.abs(steps_m - np.round(steps_m / CELL_SIZE_M) * CELL_SIZE_M).max(axis=1)
     worst = int(off_m.argmax())
     if off_m[worst] > CORNER_TOLERANCE_M:
-        raise PublishError(
-            f"{name} holds an area with a corner off the grid of cells, by {off_m[worst]:.0f} m "
-            f"(corner {worst} of {len(lonlat)}); not published."
-        )
+        raise _refused(name, f"an area with a corner {off_m[worst]:.0f} m off the grid of cells")
 
 
 def _check_csv(name: str, text: str, allowed_columns: set[str]) -> None:
     header = next(csv.reader(text.removeprefix("\ufeff").splitlines()), [])
     unknown = sorted(set(header) - allowed_columns)
     if unknown:
-        raise PublishError(f"{name} holds the column {unknown[0]!r}; not published.")
+        raise _refused(name, f"the column {unknown[0]!r}")

@@ -98,7 +98,7 @@ def method_page(facts: Publication) -> str:
 def group_features(groups: gpd.GeoDataFrame) -> dict[str, object]:
     """Return the groups as GeoJSON with what a popup says; `at` is the row in the table."""
     features = [
-        _feature(shape, {"at": at, "group_id": words.group_id, "rows": words.rows()})
+        _feature(shape, {"at": at, "title": words.title, "rows": words.rows()})
         for at, (shape, words) in enumerate(zip(groups.geometry, describe(groups), strict=True))
     ]
     return {"type": "FeatureCollection", "features": features}

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from maps.evidence import OUTSIDE
 from maps.hotspots import HOT_CLASSES, NOT_TESTED
+from tiles.partition import REST
 
 TOO_FEW = "too few to say"
+TITLES = {REST: "All other ground", OUTSIDE: "Ground in no area"}
 SMALL = 10  # counts below are said with one decimal, others as whole numbers
 
 EVIDENCE_WORDS = {
@@ -26,7 +29,7 @@ EVIDENCE_WORDS = {
 class GroupWords:
     """One group of cells in words."""
 
-    group_id: str
+    title: str
     expected: str
     hotspot: str
     reporting: str
@@ -48,12 +51,12 @@ def describe(groups: pd.DataFrame) -> list[GroupWords]:
     """Put each row of a GROUPS table in words."""
     return [
         GroupWords(
-            group_id=str(row["group_id"]),
+            title=TITLES.get(str(row["group_id"]), f"Area {row['group_id']}"),
             expected=interval(row["expected_sites"], row["expected_low"], row["expected_high"]),
             hotspot=_hotspot(row),
             reporting=_reporting(row),
             evidence=EVIDENCE_WORDS[row["evidence_class"]],
-            coverage=f"{share(row['searched_share'])} of {row['area_km2']:,.0f} km²",
+            coverage=f"{share(row['searched_share'])} of {row['area_km2']:,.0f}\u00a0km²",
         )
         for row in groups.to_dict("records")
     ]

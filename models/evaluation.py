@@ -233,14 +233,8 @@ def evaluate_detections(
     nowhere = Places(sites.xyz_m[:0], sites.block[:0])
     blocks = np.unique(np.concatenate([sites.block, detections.block]))
     tolerances = [
-        _at_tolerance(
-            _Matched(
-                match(detections, scores, sites, doubtful or nowhere, tolerance_m),
-                np.asarray(scores, float),
-                detections.block,
-                sites.block,
-                blocks,
-            ),
+        figures_at(
+            rank(detections, scores, sites, doubtful or nowhere, tolerance_m),
             tolerance_m,
             area_km2,
             threshold,
@@ -260,12 +254,29 @@ def evaluate_detections(
 
 
 @dataclass(frozen=True)
-class _Matched:
-    matches: Matches
-    scores: Floats
-    detection_block: Ints
+class Ranking:
+    """Detections that count, best first, and the sites they were matched with.
+
+    Attributes:
+        hit: Whether each found a site.
+        score: Its score.
+        block: Its block of land.
+        site_block: The block of every known site, found or not.
+    """
+
+    hit: Bools
+    score: Floats
+    block: Ints
     site_block: Ints
-    blocks: Ints
+
+
+def rank(
+    detections: Places, scores: Floats, sites: Places, doubtful: Places, tolerance_m: float
+) -> Ranking:
+    """Match, and keep what figures need."""
+    m = match(detections, scores, sites, doubtful, tolerance_m)
+    score = np.asarray(scores, float)[m.order]
+    return Ranking(m.hit, score, detections.block[m.order], sites.block)
 
 
 @dataclass(frozen=True)
@@ -278,23 +289,23 @@ class _Curve:
     f1: float
 
 
-def _at_tolerance(
-    matched: _Matched, tolerance_m: float, area_km2: float, threshold: float, seed: int
+def figures_at(
+    ranking: Ranking, tolerance_m: float, area_km2: float, threshold: float, seed: int = 0
 ) -> AtTolerance:
-    m = matched.matches
-    above = matched.scores[m.order] > threshold
-    ones = np.ones(len(matched.blocks))
-    whole = _curve(matched, ones, above)
-    replicates = [_curve(matched, w, above) for w in _draws(len(ones), seed)]
-    false_alarms = int((above & ~m.hit).sum())
-    fixed = _false_alarms_at_recall(m.hit, len(matched.site_block), FIXED_RECALL)
+    """All figures of one ranking; see `AtTolerance`."""
+    blocks = np.unique(np.concatenate([ranking.block, ranking.site_block]))
+    above = ranking.score > threshold
+    whole = _curve(ranking, blocks, np.ones(len(blocks)), above)
+    replicates = [_curve(ranking, blocks, w, above) for w in _draws(len(blocks), seed)]
+    false_alarms = int((above & ~ranking.hit).sum())
+    fixed = _false_alarms_at_recall(ranking.hit, len(ranking.site_block), FIXED_RECALL)
     return AtTolerance(
         tolerance_m=tolerance_m,
         average_precision=_interval(whole.ap, [r.ap for r in replicates]),
         precision=_interval(whole.precision, [r.precision for r in replicates]),
         recall=_interval(whole.recall, [r.recall for r in replicates]),
         f1=_interval(whole.f1, [r.f1 for r in replicates]),
-        hits=int((above & m.hit).sum()),
+        hits=int((above & ranking.hit).sum()),
         false_alarms=false_alarms,
         false_alarms_per_1000km2=1000 * false_alarms / area_km2,
         false_alarms_per_1000km2_at_recall_090=None if fixed is None else 1000 * fixed / area_km2,
@@ -308,15 +319,13 @@ def _draws(n_blocks: int, seed: int) -> Floats:
     return rng.multinomial(n_blocks, share, size=REPLICATES).astype(float)
 
 
-def _curve(matched: _Matched, block_weight: Floats, above: Bools) -> _Curve:
-    m = matched.matches
-    index = np.searchsorted(matched.blocks, matched.detection_block[m.order])
-    weight = block_weight[index]
-    n_sites = block_weight[np.searchsorted(matched.blocks, matched.site_block)].sum()
-    hits, seen = np.cumsum(weight * m.hit), np.cumsum(weight)
+def _curve(ranking: Ranking, blocks: Ints, block_weight: Floats, above: Bools) -> _Curve:
+    weight = block_weight[np.searchsorted(blocks, ranking.block)]
+    n_sites = block_weight[np.searchsorted(blocks, ranking.site_block)].sum()
+    hits, seen = np.cumsum(weight * ranking.hit), np.cumsum(weight)
     precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-    ap = float((precision * weight * m.hit).sum() / max(n_sites, 1e-9))
-    true, all_above = (weight * (m.hit & above)).sum(), (weight * above).sum()
+    ap = float((precision * weight * ranking.hit).sum() / max(n_sites, 1e-9))
+    true, all_above = (weight * (ranking.hit & above)).sum(), (weight * above).sum()
     return _Curve(
         ap=ap,
         precision=float(true / all_above) if all_above else 0.0,

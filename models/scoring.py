@@ -14,7 +14,15 @@ from models.chips import Picture, PixelPoints
 from models.dataset import Source
 from models.detection import ArrayWindow, PixelBoxes, PixelOrigin
 from models.detector import Detector
-from models.evaluation import Evaluation, Places, evaluate_detections, match
+from models.evaluation import (
+    Evaluation,
+    Places,
+    Ranking,
+    evaluate_detections,
+    figures_at,
+    match,
+)
+from models.weights import Figure
 from tiles.errors import DatasetError
 from tiles.files import atomic_path
 
@@ -205,6 +213,44 @@ def score_table(scored: Scored, place: str, tolerance_m: float) -> pd.DataFrame:
             "place": [f"{place}/{b}" for b in block],
         }
     )
+
+
+def figures_of_table(table: pd.DataFrame, threshold: float) -> list[Figure]:
+    """Figures of every region of a table of scores, for a card."""
+    region = table["place"].str.rsplit("/", n=1).str[0]
+    return [
+        figure
+        for name, part in table.groupby(region)
+        for figure in _figures(str(name), part, threshold)
+    ]
+
+
+def _figures(region: str, table: pd.DataFrame, threshold: float) -> list[Figure]:
+    found = table[table["score"] > 0].sort_values("score", ascending=False, kind="stable")
+    sites = table[table["is_site"]]
+    if sites.empty:
+        return []
+    codes = pd.Series(pd.factorize(table["place"], sort=True)[0], index=table.index)
+    ranking = Ranking(
+        found["is_site"].to_numpy(bool),
+        found["score"].to_numpy(float),
+        codes[found.index].to_numpy(np.int64),
+        codes[sites.index].to_numpy(np.int64),
+    )
+    area_km2 = 1000 * len(sites) / float(table["per_1000km2"].iloc[0])
+    at = figures_at(ranking, 0.0, area_km2, threshold)
+    intervals = {
+        "average precision": at.average_precision,
+        "F1": at.f1,
+        "precision": at.precision,
+        "recall": at.recall,
+    }
+    figures = [
+        Figure(name=f"{region}: {name}", value=i.value, low=i.low, high=i.high)
+        for name, i in intervals.items()
+    ]
+    rate = round(at.false_alarms_per_1000km2, 1)
+    return [*figures, Figure(name=f"{region}: false alarms per 1,000 km2", value=rate)]
 
 
 def write_scores(table: pd.DataFrame, path: Path) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration, fit_calibration
+from models.card import card_markdown
 from models.chips import Picture, PixelPoints
 from models.dataset import Dataset, DatasetFile, Source, load_dataset
 from models.detector import Detector, halo_px
@@ -21,6 +22,7 @@ from models.familiarity import fit_familiarity, patch_statistics
 from models.fitting import Progress, TrainingRecipe, fit
 from models.network import STRIDE, KilnNet
 from models.scoring import (
+    figures_of_table,
     find_mistakes,
     read_scores,
     score_pictures,
@@ -30,7 +32,6 @@ from models.scoring import (
 from models.site_class import load_site_class
 from models.weights import (
     Familiarity,
-    Figure,
     LoadedWeights,
     NetworkShape,
     Recall,
@@ -39,6 +40,7 @@ from models.weights import (
     save_weights,
 )
 from tiles.errors import DatasetError
+from tiles.files import write_text
 
 Bools = NDArray[np.bool_]
 
@@ -84,7 +86,8 @@ class Operating:
 def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
     """Train, calibrate on the validation part or on out-of-fold scores, score the test part, save.
 
-    Writes `out` and, where the dataset has a test part, `out` with the suffix `.scores.csv`.
+    Writes `out`, its model card with the suffix `.md` and, where the dataset has a test part, the
+    scores there with the suffix `.scores.csv`.
 
     Raises:
         DatasetError: The dataset cannot be used.
@@ -99,6 +102,8 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     save_weights(settings.out, _draft(dataset.file, recipe.shape), tensors)
     card = _card(dataset, settings.out)
     save_weights(settings.out, card, tensors)
+    site_class = load_site_class(card.site_class)
+    write_text(settings.out.with_suffix(".md"), card_markdown(card, site_class))
     return settings.out
 
 
@@ -187,14 +192,10 @@ def _card(dataset: Dataset, weights: Path) -> WeightsCard:
             "calibration": operating.calibration,
         }
     if dataset.test:
-        scored = [(place, score_pictures(detector, p)) for place, p in _by_place(dataset.test)]
-        tables = [score_table(held, place, tolerance_m) for place, held in scored]
-        write_scores(pd.concat(tables, ignore_index=True), weights.with_suffix(".scores.csv"))
-        update["figures"] = tuple(
-            figure
-            for place, held in scored
-            for figure in _figures(held.evaluate(place, threshold), tolerance_m)
-        )
+        scores = _scores(detector, dataset.test, tolerance_m)
+        write_scores(scores, weights.with_suffix(".scores.csv"))
+    if scores is not None and (dataset.test or dataset.file.out_of_fold):
+        update["figures"] = tuple(figures_of_table(scores, threshold))
     return detector.card.model_copy(update=update)
 
 
@@ -212,11 +213,15 @@ def _held_out_scores(
 ) -> pd.DataFrame | None:
     if dataset.file.out_of_fold:
         return read_scores([dataset.folder / path for path in dataset.file.out_of_fold])
+    return _scores(detector, dataset.validate, tolerance_m) if dataset.validate else None
+
+
+def _scores(detector: Detector, pictures: Sequence[Picture], tolerance_m: float) -> pd.DataFrame:
     tables = [
-        score_table(score_pictures(detector, pictures), place, tolerance_m)
-        for place, pictures in _by_place(dataset.validate)
+        score_table(score_pictures(detector, group), place, tolerance_m)
+        for place, group in _by_place(pictures)
     ]
-    return pd.concat(tables, ignore_index=True) if tables else None
+    return pd.concat(tables, ignore_index=True)
 
 
 def _operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating:
@@ -246,21 +251,6 @@ def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
     low, high = np.quantile(replicates, [0.025, 0.975])
     mean = found.sum() / sites.sum()
     return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
-
-
-def _figures(evaluation: Evaluation, tolerance_m: float) -> tuple[Figure, ...]:
-    at = evaluation.at(tolerance_m)
-    named = {
-        "AP": at.average_precision,
-        "F1": at.f1,
-        "precision": at.precision,
-        "recall": at.recall,
-    }
-    suffix = f"within {tolerance_m:.0f} m, {evaluation.name}"
-    return tuple(
-        Figure(name=f"{name} {suffix}", value=i.value, low=i.low, high=i.high)
-        for name, i in named.items()
-    )
 
 
 def _by_place(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:

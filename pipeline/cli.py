@@ -36,9 +36,6 @@ EXIT_INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
 SPREAD = "--imagery"  # the option that takes several values, as shells expand globs
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
-SiteClassName = Annotated[
-    str, typer.Option(help="Built-in class, or a TOML file that describes one.")
-]
 
 
 def main() -> NoReturn:
@@ -68,43 +65,47 @@ def spread(arguments: Sequence[str]) -> list[str]:
     return result
 
 
+Imagery = Annotated[
+    list[str] | None, typer.Option(help="GeoTIFFs, folders or globs; several may follow.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for everything that is made.")]
+RegionFile = Annotated[Path | None, typer.Option(help="Polygons; else the imagery's footprint.")]
+Name = Annotated[str | None, typer.Option(help="What pages call the region.")]
+Months = Annotated[str | None, typer.Option(help="As 2025-11/2026-06; else by scenes' dates.")]
+Counts = Annotated[Path | None, typer.Option(help="What `kilnlight reports release` wrote.")]
+PartitionFile = Annotated[Path | None, typer.Option(help="What `kilnlight partition build` wrote.")]
+SiteClass = Annotated[str | None, typer.Option(help="Built-in class, or a TOML file.")]
+Weights = Annotated[Path | None, typer.Option(help="Weights; else the built-in ones.")]
+BandNumbers = Annotated[str | None, typer.Option(help="Red, green, blue, as 4,3,2; else by name.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")]
+Workers = Annotated[int | None, typer.Option(help="Worker processes; else one a core.")]
+Scheduler = Annotated[str | None, typer.Option(help="A Dask scheduler; else this machine.")]
+Credit = Annotated[str | None, typer.Option(help="Sentence of credit for the imagery.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first broken scene.")]
+
+
 @app.command()
 def run(
     run_file: Annotated[
         Path | None, typer.Argument(help="Run file (TOML); flags go before what it says.")
     ] = None,
-    imagery: Annotated[
-        list[str] | None, typer.Option(help="GeoTIFFs, folders or globs; several may follow.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for everything that is made.")] = None,
-    region: Annotated[
-        Path | None, typer.Option(help="Polygons to survey; else the imagery's footprint.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What pages call the region.")] = None,
-    period: Annotated[
-        str | None, typer.Option(help="Months it speaks for, as 2025-11/2026-06; else by date.")
-    ] = None,
-    noised_counts: Annotated[
-        Path | None, typer.Option(help="What `kilnlight reports release` wrote.")
-    ] = None,
-    partition: Annotated[
-        Path | None, typer.Option(help="What `kilnlight partition build` wrote.")
-    ] = None,
-    site_class: Annotated[str | None, typer.Option(help="Built-in class or TOML file.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights; else the built-in ones.")] = None,
-    bands: Annotated[
-        str | None, typer.Option(help="Numbers of red, green and blue, as 4,3,2; else by name.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; else one a core.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler; else this machine.")
-    ] = None,
-    credit: Annotated[str | None, typer.Option(help="Sentence of credit for the imagery.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first broken scene.")
-    ] = False,
+    imagery: Imagery = None,
+    out: Out = None,
+    region: RegionFile = None,
+    name: Name = None,
+    period: Months = None,
+    noised_counts: Counts = None,
+    partition: PartitionFile = None,
+    site_class: SiteClass = None,
+    weights: Weights = None,
+    bands: BandNumbers = None,
+    device: Device = None,
+    precision: Precision = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    credit: Credit = None,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Survey a region: imagery in, detections, coverage, hotspots, a map and a ranked list out."""

@@ -56,7 +56,7 @@ var kilnlight = (function () {
 
   function card(properties) {
     var box = element("div", "", "card");
-    box.appendChild(element("h3", "Area " + properties.group_id));
+    box.appendChild(element("h3", properties.title));
     var list = box.appendChild(element("dl"));
     properties.rows.forEach(function (row) {
       list.appendChild(element("dt", row[0]));

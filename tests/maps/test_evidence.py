@@ -9,8 +9,6 @@ from maps.evidence import (
     GROUPS,
     OUTSIDE,
     group_evidence,
-    groups_of_cells,
-    square_groups,
 )
 from maps.expected import expected_over
 from tiles.cells import project
@@ -107,10 +105,3 @@ def test_round_trip_through_the_table(survey, tmp_path):
     back = read_table(tmp_path / "groups.parquet", GROUPS)
     assert list(back["report_rate"].isna()) == list(survey.groups["report_rate"].isna())
     assert list(back["group_id"]) == list(survey.groups["group_id"])
-
-
-def test_squares_stand_in_for_a_partition(survey):
-    squares = square_groups(survey.cells)
-    assert sorted(groups_of_cells(squares)) == sorted(survey.cells["cell_id"])
-    groups = group_evidence(survey.cells, survey.hotspots, squares, PERIOD)
-    assert groups["area_km2"].max() <= 400 + 1e-6

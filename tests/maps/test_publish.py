@@ -111,7 +111,7 @@ def test_names_from_users_are_text_and_never_code(survey, tmp_path):
         assert "<img" not in text
         assert "{{7*7}}" in text.replace("&#123;", "{")
     block = re.search(r'id="groups">(.*?)</script>', html, re.DOTALL).group(1)
-    assert json.loads(block)["features"][0]["properties"]["group_id"] == f"{XSS} 0"
+    assert json.loads(block)["features"][0]["properties"]["title"] == f"Area {XSS} 0"
 
 
 def test_failure_leaves_what_was_public(public, survey, tmp_path):
@@ -207,7 +207,7 @@ def test_gate_finds_a_point_a_moved_corner_and_an_unknown_property(public, surve
         ("index.html", "</main>", "<img src='chip.png'></main>", "the tag <img>"),
         ("index.html", "<main>", "<main onclick='x()'>", "the attribute onclick"),
         ("index.html", "<main>", "<main style='color:red'>", "the attribute style"),
-        ("index.html", "</style>", "@import 'x.css';</style>", "by its style"),
+        ("index.html", "</style>", "@import 'x.css';</style>", "style that loads"),
         ("map.html", "default-src 'none'", "default-src *", "Content-Security-Policy"),
         ("map.html", 'id="region"', 'id="sites"', "data block 'sites'"),
     ],
@@ -221,7 +221,7 @@ def test_gate_finds_what_a_page_must_not_hold(public, survey, tmp_path, name, ol
 def test_gate_refuses_a_file_too_many(public, survey, tmp_path):
     folder = sneak(public, tmp_path, "index.html", str)
     (folder / "sites.csv").write_text("x")
-    with pytest.raises(PublishError, match=r"sites\.csv is none of its files"):
+    with pytest.raises(PublishError, match=r"the file sites\.csv"):
         gate(folder, survey)
 
 

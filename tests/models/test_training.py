@@ -148,7 +148,7 @@ def test_training_with_places_held_out_fills_the_card(folder: Path, small_networ
     assert card.trained_on == ("made up", "made-up patches of tiles.simulate (Apache-2.0)")
     assert card.familiarity is not None
     assert card.calibration.n_true + card.calibration.n_false > 0
-    assert next(f.name for f in card.figures) == "AP within 100 m, south"
+    assert next(f.name for f in card.figures) == "south: average precision"
     scores = read_scores([out.with_suffix(".scores.csv")])
     assert set(scores["place"].str.split("/").str[0]) == {"south"}
     before = out.read_bytes()
