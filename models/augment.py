@@ -45,14 +45,14 @@ class AugmentSettings:
         blur_share: Share of samples blurred a little.
     """
 
-    turn_share: float = 0.5
+    turn_share: float = 0.4
     scale: float = 1.2
-    gain: float = 0.15
-    gamma: float = 0.2
-    saturation: float = 1.3
-    noise_share: float = 0.4
-    noise: float = 0.1
-    blur_share: float = 0.2
+    gain: float = 0.06
+    gamma: float = 0.1
+    saturation: float = 1.15
+    noise_share: float = 0.2
+    noise: float = 0.06
+    blur_share: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,9 @@ def _add_scene(parts: dict[Part, list[Source]], scene: SceneSource, root: Path) 
     width = picture.usable.shape[1]
     for part, r in named.items():
         first, last = round(r.first * width), round(r.last * width)
-        cut = picture.columns(first, last, f"{scene.place}/{part}")
+        cut = picture.columns(
+            first, last, scene.place if part == "test" else f"{scene.place} ({part})"
+        )
         parts[part].append(Source(scene.place, scene.share, (cut,)))
 
 

@@ -40,10 +40,10 @@ class NetworkShape(_Frozen):
         window_px: Side of the window whose mean and deviation normalise a pixel.
     """
 
-    fine_channels: int = Field(default=0, ge=0)
+    fine_channels: int = Field(default=16, ge=0)
     stem_channels: int = Field(default=32, ge=1)
     stage_channels: tuple[int, int] = (64, 96)
-    blocks: int = Field(default=1, ge=1)
+    blocks: int = Field(default=2, ge=1)
     window_px: int = Field(default=56, ge=8)
 
 

@@ -1,6 +1,8 @@
 """The Dask client: a local cluster of processes by default, any scheduler by its address."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,14 +59,31 @@ def connect(settings: RunSettings, tasks: int) -> Iterator[Client]:
             with client:
                 yield client
             return
-        with (
-            LocalCluster(
-                n_workers=max(1, min(worker_count(settings), tasks)),
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                dashboard_address=None,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+        with _local_cluster(max(1, min(worker_count(settings), tasks))) as cluster:
+            with Client(cluster) as client:
+                yield client
+
+
+def _local_cluster(processes: int) -> LocalCluster:
+    """Start worker processes that leave Ctrl-C to this one, which stops them in good order."""
+    with _interrupts_ignored():
+        return LocalCluster(
+            n_workers=processes,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+        )
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ignore Ctrl-C for a moment; processes started meanwhile ignore it for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers, and only it is interrupted
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

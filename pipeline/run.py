@@ -48,12 +48,13 @@ def run(settings: RunSettings, screen: Screen) -> RunSummary:
         check_inputs(settings)
         identity = survey_identity(plan, weights)
         folder = RunFolder.open(settings.out)
-    with timings.step("survey"):
-        survey = take_survey(folder, identity, plan, settings, screen)
-    with timings.step("maps"):
-        maps = make_maps(folder.path, plan, weights.card, survey, settings)
-    write_text(folder.path / RUN_FILE, to_toml(settings))
-    folder.write_manifest(identity, {"result": survey.facts(), "seconds": timings.seconds})
+    with folder.locked():
+        with timings.step("survey"):
+            survey = take_survey(folder, identity, plan, settings, screen)
+        with timings.step("maps"):
+            maps = make_maps(folder.path, plan, weights.card, survey, settings)
+        write_text(folder.path / RUN_FILE, to_toml(settings))
+        folder.write_manifest(identity, {"result": survey.facts(), "seconds": timings.seconds})
     return RunSummary(folder.path, plan, survey, maps, timings.seconds)
 
 

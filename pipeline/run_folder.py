@@ -1,6 +1,8 @@
 """The run folder: whose it is, what is in it, and the manifest that says how it came to be."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +64,24 @@ class RunFolder:
         if any(path.iterdir()) and not (path / MANIFEST).exists():
             raise RunFolderError(f"{path} holds other files: choose an empty --out.")
         return folder
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of the folder; the lock ends with the process, however it ends.
+
+        Raises:
+            RunFolderError: another run is at work in it.
+        """
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise RunFolderError(
+                f"another run is at work in {self.path}: wait for it, or choose another --out."
+            ) from error
+        finally:
+            os.close(handle)
 
     @contextmanager
     def claimed_for(self, survey: Mapping[str, Any]) -> Iterator[None]:

@@ -10,7 +10,9 @@ from models.network import STRIDE, KilnNet
 from models.weights import LoadedWeights, NetworkShape, Recall, WeightsCard
 from tiles.simulate import simulate_patch
 
-SMALL = NetworkShape(stem_channels=8, stage_channels=(12, 16), blocks=1, window_px=40)
+SMALL = NetworkShape(
+    fine_channels=0, stem_channels=8, stage_channels=(12, 16), blocks=1, window_px=40
+)
 
 
 def make_card(shape: NetworkShape = SMALL, **changes: object) -> WeightsCard:

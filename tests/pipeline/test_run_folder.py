@@ -70,3 +70,15 @@ def test_a_survey_that_was_killed_may_start_again_but_no_other(tmp_path):
     assert not RunFolder.open(tmp_path / "run").holds(SURVEY, ("a.parquet",))
     with pytest.raises(RunFolderError, match="another run"):
         folder.holds({**SURVEY, "precision": "bf16"}, ("a.parquet",))
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    first, second = RunFolder.open(tmp_path / "run"), RunFolder.open(tmp_path / "run")
+
+    def enter():
+        with second.locked():
+            pass
+
+    with first.locked(), pytest.raises(RunFolderError, match="another run is at work"):
+        enter()
+    enter()
