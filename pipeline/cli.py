@@ -32,7 +32,7 @@ app.add_typer(
 app.add_typer(reports_app, name="reports", help="Crowd reports: in as a file, out only as noise.")
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130  # what shells give a program that Ctrl-C ended
+EXIT_INTERRUPTED = 130  # what typer and shells give a program that Ctrl-C ended
 SPREAD = "--imagery"  # the option that takes several values, as shells expand globs
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
@@ -43,12 +43,20 @@ def main() -> NoReturn:
     try:
         app(args=spread(sys.argv[1:]))
     except KilnlightError as error:
-        sys.stderr.write(f"kilnlight: {' '.join(str(error).split())}\n")
+        _complain(str(error))
         sys.exit(EXIT_BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.stderr.write("kilnlight: stopped; nothing half-written was left.\n")
-        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        _complain(f"{error.filename or 'a file'}: {error.strerror or error}.")
+        sys.exit(EXIT_BAD_INPUT)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            _complain("stopped; nothing half-written was left.")
+        raise
     sys.exit(0)
+
+
+def _complain(sentence: str) -> None:
+    sys.stderr.write(f"kilnlight: {' '.join(sentence.split())}\n")
 
 
 def spread(arguments: Sequence[str]) -> list[str]:

@@ -59,9 +59,9 @@ def connect(settings: RunSettings, tasks: int) -> Iterator[Client]:
             with client:
                 yield client
             return
-        with _local_cluster(max(1, min(worker_count(settings), tasks))) as cluster:
-            with Client(cluster) as client:
-                yield client
+        processes = max(1, min(worker_count(settings), tasks))
+        with _local_cluster(processes) as cluster, Client(cluster) as client:
+            yield client
 
 
 def _local_cluster(processes: int) -> LocalCluster:
