@@ -41,7 +41,7 @@ GROUPS = TableSchema(
         Column("expected_sites", "float64", "sites expected, found or not, searched or not"),
         Column("expected_low", "float64", "lower end of its 90 % interval"),
         Column("expected_high", "float64", "upper end of its 90 % interval"),
-        Column("hotspot_class", "string", "strongest class among its cells"),
+        Column("hotspot_class", "string", "strongest class that half of its cells reach"),
         Column("n_hot_cells", "int64", "cells of any hot class"),
         Column("report_rate", "float64", "reporters per expected site and period", nullable=True),
         Column("report_rate_low", "float64", "lower end of its 90 % interval", nullable=True),
@@ -122,7 +122,10 @@ def _imagery(
     low, high = interval_90(moments["mean"].to_numpy(), moments["variance"].to_numpy())
     sums = parts.groupby("group")[["area_km2", "searched_km2"]].sum()
     strength = inside["hotspot_class"].map({c: n for n, c in enumerate(STRONGEST_FIRST)})
-    strongest = strength.groupby(inside["group"]).min().reindex(groups.index)
+    # Half of the cells are at least as hot as their median class; one hot cell in a wide group
+    # is said in words, and does not colour the whole.
+    half = strength.groupby(inside["group"]).quantile(0.5, interpolation="lower")
+    typical = half.reindex(groups.index)
     hot = inside["hotspot_class"].isin(HOT_CLASSES).groupby(inside["group"]).sum()
     table = pd.DataFrame(
         {
@@ -135,8 +138,7 @@ def _imagery(
             "expected_low": low,
             "expected_high": high,
             "hotspot_class": [
-                STRONGEST_FIRST[int(at)]
-                for at in strongest.fillna(STRONGEST_FIRST.index(NOT_TESTED))
+                STRONGEST_FIRST[int(at)] for at in typical.fillna(STRONGEST_FIRST.index(NOT_TESTED))
             ],
             "n_hot_cells": hot.reindex(groups.index, fill_value=0).astype("int64"),
         }

@@ -81,7 +81,8 @@ def _hotspot(row: dict[Hashable, Any]) -> str:
     if found == NOT_TESTED:
         return "not tested: too little was searched"
     if found not in HOT_CLASSES:
-        return "no denser than chance"
+        some = row["n_hot_cells"]
+        return f"{some} of {row['n_cells']} cells are hot" if some else "no denser than chance"
     where = "" if row["n_cells"] == 1 else f": {row['n_hot_cells']} of {row['n_cells']} cells"
     return f"hotspot ({found.removeprefix('hot_')} %){where}"
 

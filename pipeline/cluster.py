@@ -1,5 +1,6 @@
 """The Dask client: a local cluster of processes by default, any scheduler by its address."""
 
+import logging
 import os
 import signal
 import threading
@@ -73,6 +74,7 @@ def _local_cluster(processes: int) -> LocalCluster:
             processes=True,
             host="127.0.0.1",
             dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # what matters comes back as an exception
         )
 
 

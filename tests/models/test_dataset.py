@@ -56,7 +56,7 @@ def test_columns_of_a_scene_share_no_site(data: Path) -> None:
     (source,) = dataset.train
     (train,) = source.pictures
     (test,) = dataset.test
-    assert (train.place, test.place) == ("made up/train", "made up/test")
+    assert (train.place, test.place) == ("made up (train)", "made up")
     assert (len(train.sites), len(test.sites)) == (5, 4)
     assert train.usable.shape == (64, 400)
     assert test.ground.east_m - train.ground.east_m == pytest.approx(5200.0)
@@ -108,7 +108,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_committed_dataset_files_are_valid_and_hold_out_what_they_say() -> None:
     folder = Path(__file__).parents[2] / "models" / "datasets"
     files = {path.stem: read_dataset_file(path) for path in folder.glob("*.toml")}
-    east = files["delhi_west"].scenes[0]
+    east = files["held_out_east"].scenes[0]
     assert east.train is not None
     assert east.test is not None
     assert east.train.last <= 0.6
