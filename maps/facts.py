@@ -48,6 +48,8 @@ class Publication(_Frozen):
     expected_total: Estimate
     """Sites expected in the whole region, from `expected_over`."""
     release: ReleaseFacts | None = None
+    cautions: tuple[str, ...] = ()
+    """Sentences that every page must show: why the figures may not hold here."""
     simulated: bool = False
     """Made-up data: every page says so."""
 

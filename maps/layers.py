@@ -99,7 +99,7 @@ def _hotspots(groups: pd.DataFrame) -> Theme:
         "hotspots",
         "Hotspots",
         "Where sites are denser than chance",
-        "The strongest class that half of an area's 5 km cells reach. 99 %: of the cells called so, "
+        "The strongest class that half of an area's 5 km cells reach. 99 %: of cells called so, "
         "about one in a hundred is there by chance. Found from imagery alone.",
         tuple(map(LegendClass, labels, fills, patterns)),
         tuple(at),

@@ -122,6 +122,7 @@ def _write_tables(folder: Path, groups: gpd.GeoDataFrame, facts: Publication) ->
         "type": "FeatureCollection",
         "disclaimer": facts.disclaimer,
         "imagery": facts.imagery,
+        "cautions": list(facts.cautions),
         "simulated": facts.simulated,
         "features": features,
     }

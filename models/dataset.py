@@ -21,6 +21,7 @@ from models.chips import (
     read_scene,
     read_tiles,
 )
+from models.weights import TrainedPlace
 from tiles.errors import DatasetError
 from tiles.simulate import simulate_patch
 
@@ -114,6 +115,7 @@ class DatasetFile(_Frozen):
         out_of_fold: CSVs of scores in places not trained on, written by trainings with other
             parts of the same data held out; they set threshold, recall and calibration.
         limits: Known failures, for the card.
+        places: Where the labelled imagery lies, for the card.
     """
 
     name: str
@@ -128,6 +130,7 @@ class DatasetFile(_Frozen):
     simulation: SimulationSource | None = None
     out_of_fold: tuple[Path, ...] = ()
     limits: tuple[str, ...] = ()
+    places: tuple[TrainedPlace, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,7 @@ def _card(dataset: Dataset, weights: Path) -> WeightsCard:
     update: dict[str, object] = {
         "trained_on": dataset.credits,
         "limits": dataset.file.limits,
+        "trained_places": dataset.file.places,
         "familiarity": _familiarity(dataset),
     }
     threshold = UNKNOWN_THRESHOLD

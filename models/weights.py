@@ -79,6 +79,14 @@ class Figure(_Frozen):
     high: float | None = None
 
 
+class TrainedPlace(_Frozen):
+    """A place that training knew, by its middle in degrees, WGS 84."""
+
+    name: str
+    lon: float = Field(ge=-180, le=180)
+    lat: float = Field(ge=-90, le=90)
+
+
 class WeightsCard(_Frozen):
     """The machine-readable model card; it travels inside the weights file.
 
@@ -97,6 +105,7 @@ class WeightsCard(_Frozen):
         recall: At `threshold`.
         familiarity: Of the training imagery; None where it was not measured.
         trained_on: Sources of the training data with their licences.
+        trained_places: Where those data lie; far from them nobody knows how the detector does.
         figures: Measured on places that training never saw.
         limits: Known failures, one sentence each.
     """
@@ -115,6 +124,7 @@ class WeightsCard(_Frozen):
     recall: Recall
     familiarity: Familiarity | None = None
     trained_on: tuple[str, ...] = ()
+    trained_places: tuple[TrainedPlace, ...] = ()
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
 

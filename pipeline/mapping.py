@@ -18,6 +18,7 @@ from maps.priority import rank_sites
 from maps.publish import publish
 from maps.reporting import Release, select_release
 from models.weights import WeightsCard
+from pipeline.cautions import cautions
 from pipeline.config import RunSettings
 from pipeline.survey import Survey, SurveyPlan
 from tiles.cells import CellGrid
@@ -45,6 +46,7 @@ class MapTables:
     hotspots: gpd.GeoDataFrame
     groups: gpd.GeoDataFrame
     expected: Estimate
+    cautions: tuple[str, ...]
 
 
 def check_inputs(settings: RunSettings) -> None:
@@ -82,13 +84,14 @@ def make_maps(
     groups = group_evidence(cells, hotspots, partition, period, release)
     ranked = rank_sites(sites, hotspots, site_class, groups=groups, partition=partition)
     total = expected_over(cells)
-    facts = _facts(plan, card, settings, total, release)
+    warned = cautions(plan, card, survey, ranked)
+    facts = _facts(plan, card, settings, total, release, warned)
     for frame, schema in ((ranked, SITES), (hotspots, HOTSPOTS), (groups, GROUPS)):
         write_table(frame, folder / f"{schema.name}.parquet", schema)
     publish(groups, cells, ranked, plan.region, facts, folder / "public")
     title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
     write_lists(ranked, folder / "restricted", title, site_class.disclaimer)
-    return MapTables(ranked, hotspots, groups, total)
+    return MapTables(ranked, hotspots, groups, total, warned)
 
 
 def take_partition(
@@ -145,6 +148,7 @@ def _facts(
     settings: RunSettings,
     total: Estimate,
     release: Release | None,
+    warned: tuple[str, ...],
 ) -> Publication:
     return Publication(
         region_name=plan.region.name,
@@ -169,5 +173,6 @@ def _facts(
             epsilon=release.epsilon,
             noise_scale=release.noise_scale,
         ),
+        cautions=warned,
         simulated=settings.simulated,
     )

@@ -7,8 +7,6 @@ from pipeline.mapping import MapTables
 from pipeline.survey import Survey, SurveyPlan
 from tiles.coverage import SEARCHED
 
-UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
-PREVALENCE_FACTOR = 5.0  # a survey this far off the stated density has another prior, or is wrong
 SHOWN_FAILURES = 3  # as many reasons as are read; the manifest has them all
 
 
@@ -63,22 +61,7 @@ class RunSummary:
         more = len(self.plan.catalog.broken) + len(self.survey.failures) - len(lines)
         if more > 0:
             lines.append(f"{more} more files or blocks failed: manifest.json lists them.")
-        if self.survey.unfamiliar_share > UNFAMILIAR_SHARE:
-            lines.append(
-                f"{self.survey.unfamiliar_share:.0%} of this imagery is not like what the weights "
-                "were trained on: probabilities and counts cannot be trusted here."
-            )
-        return [*lines, *self._prevalence()]
-
-    def _prevalence(self) -> list[str]:
-        stated = self.plan.site_class.prevalence_per_1000km2
-        found = float(self.maps.sites["p_site"].sum()) / self.searched_km2 * 1000
-        if found <= stated * PREVALENCE_FACTOR:
-            return []
-        return [
-            f"{found:.0f} sites per 1,000 km2 were found where {stated:.0f} are usual: "
-            "probabilities presume the usual density, so check some by eye."
-        ]
+        return [*lines, *self.maps.cautions]
 
     def _files(self) -> list[str]:
         took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())

@@ -1,0 +1,59 @@
+"""Why the figures of a survey may not hold: sentences for the terminal and for every page."""
+
+import pandas as pd
+from pyproj import Geod
+
+from models.weights import WeightsCard
+from pipeline.survey import Survey, SurveyPlan
+from tiles.coverage import searched_km2
+
+UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
+PREVALENCE_FACTOR = 5.0  # a survey this far above the stated density has another prior, or is wrong
+FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in the next one
+
+
+def cautions(
+    plan: SurveyPlan, card: WeightsCard, survey: Survey, sites: pd.DataFrame
+) -> tuple[str, ...]:
+    """Say what a reader must know before using the figures; no file names, no fine positions."""
+    found = [_unfamiliar(survey), _far(plan, card), _dense(plan, survey, sites)]
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def _unfamiliar(survey: Survey) -> str | None:
+    if survey.unfamiliar_share <= UNFAMILIAR_SHARE:
+        return None
+    return (
+        f"{survey.unfamiliar_share:.0%} of this imagery does not look like what the detector was "
+        "trained on: its probabilities and counts cannot be trusted here."
+    )
+
+
+def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
+    """Distance from the region's middle to the nearest place that training knew."""
+    if not card.trained_places:
+        return None
+    middle = plan.region.polygon.centroid
+    geod = Geod(ellps="WGS84")
+    distances_km = {
+        place.name: geod.inv(middle.x, middle.y, place.lon, place.lat)[2] / 1000
+        for place in card.trained_places
+    }
+    nearest = min(distances_km, key=lambda name: distances_km[name])
+    if distances_km[nearest] <= FAR_KM:
+        return None
+    return (
+        f"The detector was trained near {nearest}, {distances_km[nearest]:,.0f} km from here: how "
+        "well it does in this region was never measured."
+    )
+
+
+def _dense(plan: SurveyPlan, survey: Survey, sites: pd.DataFrame) -> str | None:
+    usual = plan.site_class.prevalence_per_1000km2
+    found = 1000 * float(sites["p_site"].sum()) / float(searched_km2(survey.coverage).sum())
+    if found <= usual * PREVALENCE_FACTOR:
+        return None
+    return (
+        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} are usual: probabilities "
+        "presume the usual density, so look at some of the sites before using the figures."
+    )
