@@ -1,6 +1,6 @@
 """A survey against places that are known: how many were found, and what matches none."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,12 +9,14 @@ import pandas as pd
 import pyogrio.errors
 import rasterio
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from maps.linking import SITES
 from models.chips import read_tiles
 from models.evaluation import Evaluation, evaluate_detections, places_from_lonlat
+from pipeline.run_folder import RunFolder
 from tiles.coverage import COVERAGE, SEARCHED
-from tiles.errors import DatasetError
+from tiles.errors import DatasetError, RunFolderError
 from tiles.tables import read_table
 
 LIKELY = 0.5  # from this probability on a site counts as found, as in the summary of a run
@@ -57,11 +59,12 @@ def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evalua
 
     Raises:
         DatasetError: the truth cannot be read, or holds no place there.
-        TableError: the folder holds no finished run.
+        RunFolderError: the folder holds no finished run.
     """
     sites = read_table(run_folder / "sites.parquet", SITES)
     coverage = read_table(run_folder / "coverage.parquet", COVERAGE)
-    ground = _ground(coverage, bounds)
+    region = _region(run_folder)
+    ground = region if bounds is None else region.intersection(shapely.box(*astuple(bounds)))
     known = read_truth(truth)
     known, found = (
         table[shapely.contains_xy(ground, table["lon"], table["lat"])] for table in (known, sites)
@@ -72,24 +75,25 @@ def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evalua
         places_from_lonlat(found["lon"].to_numpy(), found["lat"].to_numpy()),
         found["p_site"].to_numpy(),
         places_from_lonlat(trusted["lon"].to_numpy(), trusted["lat"].to_numpy()),
-        _searched_km2(coverage, ground),
+        _searched_km2(coverage, region, ground),
         LIKELY,
         places_from_lonlat(doubtful["lon"].to_numpy(), doubtful["lat"].to_numpy()),
         name=f"{run_folder.name} against {truth.name}",
     )
 
 
-def _ground(coverage: gpd.GeoDataFrame, bounds: Bounds | None) -> shapely.Geometry:
-    cells = shapely.union_all(coverage.geometry.to_numpy())
-    if bounds is None:
-        return cells
-    return cells.intersection(shapely.box(bounds.west, bounds.south, bounds.east, bounds.north))
+def _region(run_folder: Path) -> BaseGeometry:
+    manifest = RunFolder(run_folder).manifest()
+    if manifest is None:
+        raise RunFolderError(f"{run_folder} holds no finished run: give the folder of --out.")
+    region: BaseGeometry = shapely.from_wkb(manifest["survey"]["region"]["wkb"])
+    return region
 
 
-def _searched_km2(coverage: gpd.GeoDataFrame, ground: shapely.Geometry) -> float:
-    """Searched area inside the ground; a cell that the ground cuts counts by its share."""
+def _searched_km2(coverage: gpd.GeoDataFrame, region: BaseGeometry, ground: BaseGeometry) -> float:
+    """Searched area of the region inside `ground`; a cell that it cuts counts by its share."""
     seen = coverage[coverage["status"].isin(SEARCHED)]
-    cells = seen.geometry.to_numpy()
+    cells = shapely.intersection(seen.geometry.to_numpy(), region)
     shares = shapely.area(shapely.intersection(cells, ground)) / shapely.area(cells)
     return float(seen["area_km2"].to_numpy() @ shares)
 
