@@ -43,6 +43,7 @@ def run_demo(out: Path, side_km: float, seed: int, screen: Screen) -> str:
     survey = RunSettings(
         imagery=tuple(str(scene) for scene in belt.scenes),
         region=belt.region,
+        name="a made-up brick belt",
         period=PERIOD,
         out=out / "run",
         imagery_credit=CREDIT,

@@ -27,9 +27,19 @@ PNG = b"\x89PNG"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
+    """A small demo's folder, and what the demo said at its end."""
     out = tmp_path_factory.mktemp("demo") / "demo"
-    run_demo(out, side_km=12, seed=7, screen=Screen(quiet=True))
-    return out
+    return out, run_demo(out, side_km=12, seed=7, screen=Screen(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def folder(demo):
+    return demo[0]
+
+
+@pytest.fixture(scope="module")
+def executed(folder):
+    return execute(NOTEBOOK, folder)
 
 
 def code_cells(notebook):
@@ -62,57 +72,55 @@ def figure_of(text, label):
     return int(found[1].replace(",", ""))
 
 
-def test_prints_the_figures_of_the_tables(demo):
-    made = execute(NOTEBOOK, demo)
-    text = printed(made)
-    sites = read_table(demo / "run/sites.parquet", SITES)
-    hot = read_table(demo / "run/hotspots.parquet", HOTSPOTS)["hotspot_class"].isin(HOT_CLASSES)
-    counts = read_table(demo / "noised_counts.parquet", NOISED_COUNTS)["count_noised"]
-    groups = read_table(demo / "run/groups.parquet", GROUPS)
-    coverage = read_table(demo / "run/coverage.parquet", COVERAGE)
+def test_prints_the_figures_of_the_tables(folder, executed):
+    text = printed(executed)
+    detections = read_table(folder / "run/detections.parquet", DETECTIONS)
+    sites = read_table(folder / "run/sites.parquet", SITES)
+    hot = read_table(folder / "run/hotspots.parquet", HOTSPOTS)["hotspot_class"].isin(HOT_CLASSES)
+    counts = read_table(folder / "noised_counts.parquet", NOISED_COUNTS)["count_noised"]
+    groups = read_table(folder / "run/groups.parquet", GROUPS)
+    coverage = read_table(folder / "run/coverage.parquet", COVERAGE)
     seen_km2 = coverage.loc[coverage["status"].isin(SEARCHED), "area_km2"].sum()
 
     assert len(sites) > 0
+    assert len(counts) > 0
+    assert figure_of(text, "Detections") == len(detections)
     assert figure_of(text, "Sites") == len(sites)
     assert figure_of(text, "Likely sites, p_site") == (sites["p_site"] >= 0.5).sum()
-    assert figure_of(text, "Detections") == len(
-        read_table(demo / "run/detections.parquet", DETECTIONS)
-    )
     assert figure_of(text, "Hot cells") == hot.sum()
     assert figure_of(text, "Groups with a noised count") == len(counts)
     assert figure_of(text, "Counts that are negative") == (counts < 0).sum()
     assert figure_of(text, "Groups with a reporting rate") == groups["report_rate"].notna().sum()
     assert f"Looked at {seen_km2:,.0f} of {coverage['area_km2'].sum():,.0f} km²." in text
-    assert str(demo) not in nbformat.writes(made)
-    ranked = tables(made)[-1]
-    assert all(reason in ranked for reason in sites["reason"].head(8))
-    assert all(
-        f"| {group_id} |" in tables(made)[1]
-        for group_id in read_table(demo / "noised_counts.parquet", NOISED_COUNTS)["group_id"]
+
+
+def test_shows_the_counts_and_the_list(folder, executed):
+    noised = read_table(folder / "noised_counts.parquet", NOISED_COUNTS)
+    reasons = read_table(folder / "run/sites.parquet", SITES)["reason"].head(8)
+    shown_counts, ranked = tables(executed)[1], tables(executed)[-1]
+    for row in noised.itertuples():
+        assert re.search(rf"\| {row.group_id} \| \d+ \| {row.count_noised} \| ±2 \|", shown_counts)
+    assert all(reason in ranked for reason in reasons)
+
+
+def test_counts_real_kilns_as_the_demo_does(demo, executed):
+    found, seen, false = map(
+        int,
+        re.search(
+            r"kilns: (\d+) of (\d+) that can be seen were found, (\d+) det", demo[1]
+        ).groups(),
     )
+    text = printed(executed)
+    assert f"real kilns: {found} of {found + false} that can be checked" in text
+    assert f"likely sites: {found} of {seen} that can be seen" in text
 
 
-def test_says_real_kilns_as_the_demo_itself_does(demo):
-    """The demo's own comparison matches the likely sites alone; it must come to the same."""
-    import geopandas as gpd
-
-    from models.evaluation import match, places_from_lonlat
-
-    sites = read_table(demo / "run/sites.parquet", SITES)
-    likely = sites[sites["p_site"] >= 0.5]
-    kilns = gpd.read_file(demo / "input/truth_kilns.geojson")
-    seen = kilns["observable"].astype(bool)
-    places = [
-        places_from_lonlat(table["lon"].to_numpy(float), table["lat"].to_numpy(float))
-        for table in (likely, kilns[seen], kilns[~seen])
-    ]
-    hits = match(places[0], likely["p_site"].to_numpy(), places[1], places[2], 100.0).hit
-    text = printed(execute(NOTEBOOK, demo))
-    assert f"Likely sites that are real kilns: {hits.sum()} of {len(hits)} " in text
+def test_names_no_folder(folder, executed):
+    assert str(folder) not in nbformat.writes(executed)
 
 
-def test_works_where_nothing_was_found_or_released(demo, tmp_path):
-    bare = shutil.copytree(demo, tmp_path / "bare")
+def test_works_where_nothing_was_found_or_released(folder, tmp_path):
+    bare = shutil.copytree(folder, tmp_path / "bare")
     for name, schema in (
         ("run/sites.parquet", SITES),
         ("run/detections.parquet", DETECTIONS),
