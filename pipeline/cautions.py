@@ -8,7 +8,7 @@ from pipeline.survey import Survey, SurveyPlan
 from tiles.coverage import searched_km2
 
 UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
-PREVALENCE_FACTOR = 5.0  # a survey this far above the stated density has another prior, or is wrong
+PREVALENCE_FACTOR = 2.0  # a survey this far above the stated density has another prior
 FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in the next one
 
 
@@ -54,6 +54,7 @@ def _dense(plan: SurveyPlan, survey: Survey, sites: pd.DataFrame) -> str | None:
     if found <= usual * PREVALENCE_FACTOR:
         return None
     return (
-        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} are usual: probabilities "
-        "presume the usual density, so look at some of the sites before using the figures."
+        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} were presumed: if a look at "
+        "some of them bears that out, probabilities and counts are too low here, so state the "
+        "density that is known."
     )

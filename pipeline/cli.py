@@ -83,6 +83,9 @@ Months = Annotated[str | None, typer.Option(help="As 2025-11/2026-06; else by sc
 Counts = Annotated[Path | None, typer.Option(help="What `kilnlight reports release` wrote.")]
 PartitionFile = Annotated[Path | None, typer.Option(help="What `kilnlight partition build` wrote.")]
 SiteClass = Annotated[str | None, typer.Option(help="Built-in class, or a TOML file.")]
+Prevalence = Annotated[
+    float | None, typer.Option(help="Sites per 1,000 km2 to presume; else the class's own.")
+]
 Weights = Annotated[Path | None, typer.Option(help="Weights; else the built-in ones.")]
 BandNumbers = Annotated[str | None, typer.Option(help="Red, green, blue, as 4,3,2; else by name.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -106,6 +109,7 @@ def run(
     noised_counts: Counts = None,
     partition: PartitionFile = None,
     site_class: SiteClass = None,
+    prevalence: Prevalence = None,
     weights: Weights = None,
     bands: BandNumbers = None,
     device: Device = None,
@@ -130,6 +134,7 @@ def run(
         "noised_counts": noised_counts,
         "partition": partition,
         "site_class": site_class,
+        "prevalence": prevalence,
         "weights": weights,
         "bands": _numbers(bands),
         "device": device,

@@ -26,6 +26,7 @@ class RunSettings(BaseModel):
         name: what pages call the region; the region file's name when absent.
         period: months the survey speaks for, as 2025-11/2026-06; else from scenes' dates.
         site_class: name of a built-in class, or the path of a TOML file that describes one.
+        prevalence: sites per 1,000 km2 that probabilities presume; the class's own when absent.
         weights: file of weights; those that come with the program when absent.
         bands: numbers of the red, green and blue band; found by name when absent.
         partition: groups of cells on which figures are published; built from this survey's own
@@ -48,6 +49,7 @@ class RunSettings(BaseModel):
     name: str | None = None
     period: str | None = None
     site_class: str = "brick_kiln"
+    prevalence: float | None = Field(default=None, gt=0)
     weights: Path | None = None
     bands: tuple[int, int, int] | None = None
     partition: Path | None = None
@@ -123,7 +125,7 @@ def to_toml(settings: RunSettings) -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"

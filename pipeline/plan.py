@@ -28,6 +28,8 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
         KilnlightError: the site class, weights, imagery or region cannot be used.
     """
     site_class = load_site_class(settings.site_class)
+    if settings.prevalence is not None:
+        site_class = site_class.model_copy(update={"prevalence_per_1000km2": settings.prevalence})
     path = settings.weights or default_weights(site_class.name)
     weights = load_weights(path)
     if weights.card.site_class != site_class.name:

@@ -40,7 +40,7 @@ def test_unfamiliar_imagery_far_places_and_odd_densities_are_said():
     assert "trained near Delhi, 1,1" in far
     (dense,) = said(p_site=(0.9,) * 200)
     assert dense.startswith("18")
-    assert "where 30 are usual" in dense
+    assert "where 30 were presumed" in dense
 
 
 @pytest.mark.parametrize("share", [0.5, 0.0])
