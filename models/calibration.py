@@ -21,6 +21,8 @@ RIDGE = 1e-2
 # Enough replicates for the covariance of two coefficients; more changes the second digit.
 BOOTSTRAP_REPLICATES = 200
 PROBABILITY_DECIMALS = 4
+# Rounds after which a survey's density is taken as found; it settles in ten to fifty.
+MAX_ROUNDS = 500
 
 
 class Calibration(BaseModel):
@@ -76,6 +78,30 @@ class Calibration(BaseModel):
                 "prevalence_per_1000km2": per_1000km2,
             }
         )
+
+    def survey_prevalence(self, scores: Floats, area_km2: float, recall: float) -> float:
+        """Sites per 1,000 km2 that a survey's own scores speak for.
+
+        Probabilities presuppose a density, and their sum gives one: this is the density at which
+        the two agree, found by repeating (the expectation maximisation of Saerens, Latinne and
+        Decaestecker, 2002). One site at the reference density is added as a prior, so that a few
+        square kilometres do not decide alone. `at_prevalence` of it gives the survey's own curve.
+
+        Args:
+            scores: Of all detections of the survey.
+            area_km2: Area searched.
+            recall: Share of sites that become detections.
+        """
+        logits = score_logit(scores)
+        prior_km2 = 1000 / self.prevalence_per_1000km2
+        density = self.prevalence_per_1000km2
+        for _ in range(MAX_ROUNDS):
+            shift = math.log(density / self.prevalence_per_1000km2)
+            expected = float(_raw_sigmoid(self.intercept + shift + self.slope * logits).sum())
+            before, density = density, 1000 * (expected + 1) / (recall * area_km2 + prior_km2)
+            if abs(density - before) < 1e-6 * before:
+                break
+        return round(density, 3)
 
 
 def score_logit(scores: Floats) -> Floats:

@@ -175,9 +175,11 @@ class Detector:
     def outputs(self, pixels: NDArray[Any], usable: Bools) -> Tensor:
         """Raw outputs (N_OUTPUTS, y / 2, x / 2) of one array, float32, on the CPU."""
         x, mask = to_tensors(pixels, usable, len(self.card.bands))
+        # Normalising needs double precision, which Apple's MPS has not.
+        where = self.device if self.device == "cuda" else "cpu"
         with torch.inference_mode():
-            z = normalise(x.to(self.device), mask.to(self.device), self.card.shape)
-            out: Tensor = self._net(z.to(self._dtype))
+            z = normalise(x.to(where), mask.to(where), self.card.shape)
+            out: Tensor = self._net(z.to(device=self.device, dtype=self._dtype))
         return out[0].float().cpu()
 
 

@@ -54,7 +54,7 @@ def _dense(plan: SurveyPlan, survey: Survey, sites: pd.DataFrame) -> str | None:
     if found <= usual * PREVALENCE_FACTOR:
         return None
     return (
-        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} were presumed: if a look at "
-        "some of them bears that out, probabilities and counts are too low here, so state the "
+        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} were presumed: if a look "
+        "at some of them bears that out, probabilities and counts are too low here, so state the "
         "density that is known."
     )

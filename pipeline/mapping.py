@@ -110,8 +110,11 @@ def take_partition(
 def take_release(
     folder: Path, plan: SurveyPlan, partition: gpd.GeoDataFrame, settings: RunSettings
 ) -> Release | None:
-    """Take from the noised counts what speaks of this survey's class and period."""
-    if settings.noised_counts is None:
+    """Take from the noised counts what speaks of this survey's class and period.
+
+    A partition that has no group but "rest" allows no release: its table of counts is empty.
+    """
+    if settings.noised_counts is None or set(partition["group_id"]) == {REST}:
         return None
     return select_release(
         read_table(settings.noised_counts, NOISED_COUNTS),

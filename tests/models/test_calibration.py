@@ -92,3 +92,22 @@ def test_twice_the_density_is_twice_the_odds() -> None:
     before = curve.probabilities(np.array([0.4])).p[0]
     after = curve.at_prevalence(60.0).probabilities(np.array([0.4])).p[0]
     assert after / (1 - after) == pytest.approx(2 * before / (1 - before), rel=1e-3)
+
+
+@pytest.mark.parametrize("density", [8.0, 30.0, 240.0])
+def test_a_survey_tells_its_own_density(density: float) -> None:
+    rng = np.random.default_rng(4)
+    curve = make_card().calibration.model_copy(update={"intercept": -2.0, "slope": 2.0})
+    area_km2, recall = 20_000.0, 0.8
+    # Land full of detections whose truth follows the curve at that density.
+    scores = rng.beta(1.2, 1.2, 60_000)
+    p = curve.at_prevalence(density).probabilities(scores).p
+    n_sites = density * area_km2 / 1000 * recall
+    keep = rng.random(len(scores)) < n_sites / p.sum()
+    found = curve.survey_prevalence(scores[keep], area_km2, recall)
+    assert found == pytest.approx(density, rel=0.2)
+
+
+def test_a_small_survey_stays_near_the_stated_density() -> None:
+    curve = make_card().calibration
+    assert curve.survey_prevalence(np.zeros(0), 1.0, 0.8) == pytest.approx(30.0, rel=0.05)
