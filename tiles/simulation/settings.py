@@ -22,7 +22,7 @@ class BeltSettings(BaseModel):
         overlap_share: Width of the strip that both scenes show, as a share of the side.
         cloud_share: Share of each scene under cloud, roughly.
         haze: Greatest opacity of the haze in the hazier scene.
-        n_reporters: How many people report; None: 30 per 100 km2, at least 60.
+        n_reporters: How many people report; None: 6 per 100 km2, at least 60.
         reports_cluster_share: Share of reporters in the planted cluster of reports.
     """
 
@@ -87,7 +87,7 @@ class BeltSettings(BaseModel):
     @property
     def reporters(self) -> int:
         """Number of reporters, resolved."""
-        return self.n_reporters or max(60, round(self.side_km**2 * 0.30))
+        return self.n_reporters or max(60, round(self.side_km**2 * 0.06))
 
     @property
     def cluster_radius_m(self) -> float:
