@@ -5,7 +5,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from maps.expected import Floats, interval_90, moments_by
+from maps.expected import (
+    SHARED,
+    Floats,
+    Ints,
+    interval_90,
+    moments_by,
+    whole_cell_km2,
+    whole_cells,
+)
 from maps.hotspots import (
     HOT_CLASSES,
     LEAST_SEARCHED_SHARE,
@@ -13,7 +21,7 @@ from maps.hotspots import (
     STRONGEST_FIRST,
 )
 from maps.reporting import FEWEST_SITES, Release, ReportingRates, reporting_rates
-from maps.squares import join_cells
+from tiles.cells import join_cells
 from tiles.partition import REST
 from tiles.tables import Column, TableSchema
 
@@ -26,7 +34,8 @@ EVIDENCE_CLASSES = (
     "not_searched",
 )
 OUTSIDE = "outside_partition"  # cells of the survey that the partition does not know
-MOMENT_PARTS = ("searched_km2", "sd_recall", "sd_calibration")  # nought where nobody looked
+FEWEST_RATES = 5  # a median of fewer rates is moved by one or two groups
+UNHEARD_SHARE = 0.5  # of the median rate: clearly fewer, not just below the middle
 
 GROUPS = TableSchema(
     name="groups",
@@ -35,15 +44,24 @@ GROUPS = TableSchema(
         Column("group_id", "string", "group of cells of the partition"),
         Column("period", "string", "first and last month, as 2025-11/2026-06"),
         Column("n_cells", "int64", "cells of the group"),
-        Column("area_km2", "float64", "area of the group"),
-        Column("searched_km2", "float64", "searched + searched_gate + water"),
+        Column(
+            "area_km2",
+            "float64",
+            "ground of the group's cells inside the region that the groups were made for",
+        ),
+        Column("searched_km2", "float64", "of that: searched + searched_gate + water"),
         Column("searched_share", "float64", "searched_km2 / area_km2"),
-        Column("expected_sites", "float64", "sites expected, found or not, searched or not"),
+        Column("expected_sites", "float64", "sites on area_km2, found or not, searched or not"),
         Column("expected_low", "float64", "lower end of its 90 % interval"),
         Column("expected_high", "float64", "upper end of its 90 % interval"),
-        Column("hotspot_class", "string", "strongest class that half of its cells reach"),
+        Column("hotspot_class", "string", "strongest class that half of all its cells reach"),
         Column("n_hot_cells", "int64", "cells of any hot class"),
-        Column("report_rate", "float64", "reporters per expected site and period", nullable=True),
+        Column(
+            "report_rate",
+            "float64",
+            "reporters per period and site expected on the whole cells, in the region or not",
+            nullable=True,
+        ),
         Column("report_rate_low", "float64", "lower end of its 90 % interval", nullable=True),
         Column("report_rate_high", "float64", "upper end of its 90 % interval", nullable=True),
         Column("evidence_class", "string", "one of " + ", ".join(EVIDENCE_CLASSES)),
@@ -61,14 +79,20 @@ def group_evidence(
 ) -> gpd.GeoDataFrame:
     """Return the GROUPS table: one row a group of the partition, in its order.
 
-    Ground of a group that the survey's region does not reach counts as not searched: reports come
-    from the whole group, so the sites they are held against must too. Cells that no group holds
-    come last, as one group `outside_partition`.
+    Ground of a group that lies in the partition's region and that the survey's region does not
+    reach counts as not searched. Cells that no group holds come last, as one group
+    `outside_partition`.
+
+    Reports are counted on whole cells, beyond the region's edge too, so rates are over the sites
+    expected on whole cells: the part of a cell outside the survey is as dense as the cell, cells
+    outside it are as dense as the survey on average. Where under a fifth of the whole cells was
+    searched there is no rate.
 
     The evidence class is, in this order: `not_searched` (under a fifth searched); `no_release` (no
-    noised count; always for `rest`); `unheard` (at least five sites, and the rate's whole interval
-    lies below the mean of all groups); `both` and `reports_only` (the count stands out of the
-    noise, with and without sites seen); else `imagery_only`: the imagery is all there is to go by.
+    noised count; always for `rest`); `unheard` (at least five sites, at least five groups have a
+    rate, and this one's whole interval lies below half of their median: neither a cluster nor
+    false reporters in a few groups move that); `both` and `reports_only` (the count stands out of
+    the noise, with and without sites seen); else `imagery_only`: the imagery is all there is.
 
     Args:
         cells: what `expected_by_cell` returns.
@@ -78,9 +102,12 @@ def group_evidence(
         release: what `select_release` returns, if reports were released.
     """
     members = _with_outside(partition, cells)
-    table, variance = _imagery(members, cells, hotspots)
+    every = members["cell_ids"].explode().rename("cell_id").rename_axis("group").reset_index()
+    inside = every.merge(cells, on="cell_id")
+    table = _imagery(members, inside, cells)
+    table["hotspot_class"], table["n_hot_cells"] = _hotspot_classes(every, hotspots)
     table["period"] = period
-    rates = _rates(table, variance, release)
+    rates = _rates(table, _exposure(every, inside, cells), release)
     table["report_rate"], table["report_rate_low"], table["report_rate_high"] = (
         rates.rate,
         rates.low,
@@ -110,24 +137,17 @@ def _with_outside(partition: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([groups, outside], ignore_index=True)
 
 
-def _imagery(
-    groups: pd.DataFrame, cells: pd.DataFrame, hotspots: pd.DataFrame
-) -> tuple[pd.DataFrame, Floats]:
-    """The columns that come from imagery, and the variance of each group's number of sites."""
-    every = groups["cell_ids"].explode().rename("cell_id").rename_axis("group").reset_index()
-    classed = cells.merge(hotspots[["cell_id", "hotspot_class"]], on="cell_id")
-    inside = every.merge(classed, on="cell_id")
-    parts = pd.concat([inside, _ground_beyond(groups, inside, cells)], ignore_index=True)
+def _imagery(groups: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """What imagery says of the ground inside the region; `inside`: the survey's cells by group."""
+    covered = inside.groupby("group")["area_km2"].sum().reindex(groups.index, fill_value=0.0)
+    beyond_km2 = groups["area_km2"] - covered
+    # Below a millionth it is the rounding of two ways to measure one area.
+    beyond = _unseen(beyond_km2[beyond_km2 > 1e-6 * groups["area_km2"]], cells)
+    parts = pd.concat([inside, beyond], ignore_index=True)
     moments = moments_by(parts, parts["group"].to_numpy(np.int64)).reindex(groups.index)
     low, high = interval_90(moments["mean"].to_numpy(), moments["variance"].to_numpy())
     sums = parts.groupby("group")[["area_km2", "searched_km2"]].sum()
-    strength = inside["hotspot_class"].map({c: n for n, c in enumerate(STRONGEST_FIRST)})
-    # Half of the cells are at least as hot as their median class; one hot cell in a wide group
-    # is said in words, and does not colour the whole.
-    half = strength.groupby(inside["group"]).quantile(0.5, interpolation="lower")
-    typical = half.reindex(groups.index)
-    hot = inside["hotspot_class"].isin(HOT_CLASSES).groupby(inside["group"]).sum()
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "group_id": groups["group_id"].astype(str),
             "n_cells": groups["cell_ids"].map(len).astype("int64"),
@@ -137,44 +157,61 @@ def _imagery(
             "expected_sites": moments["mean"],
             "expected_low": low,
             "expected_high": high,
-            "hotspot_class": [
-                STRONGEST_FIRST[int(at)] for at in typical.fillna(STRONGEST_FIRST.index(NOT_TESTED))
-            ],
-            "n_hot_cells": hot.reindex(groups.index, fill_value=0).astype("int64"),
         }
     )
-    return table, moments["variance"].to_numpy()
 
 
-def _ground_beyond(groups: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """One row a group for its ground outside the survey, as dense as the survey on average."""
-    covered = inside.groupby("group")["area_km2"].sum().reindex(groups.index, fill_value=0.0)
-    area_km2 = groups["area_km2"] - covered
-    # Below a millionth it is the rounding of two ways to measure one area.
-    area_km2 = area_km2[area_km2 > 1e-6 * groups["area_km2"]]
+def _hotspot_classes(every: pd.DataFrame, hotspots: pd.DataFrame) -> tuple[list[str], Ints]:
+    """The class that half of each group's cells reach, and how many are hot.
+
+    One hot cell in a wide group is said in words, and does not colour the whole; so is a hot cell
+    of a group whose other cells the survey does not hold: those are not tested.
+    """
+    known = hotspots.set_index("cell_id")["hotspot_class"]
+    classes = every["cell_id"].map(known).fillna(NOT_TESTED)
+    strength = classes.map({name: n for n, name in enumerate(STRONGEST_FIRST)})
+    typical = strength.groupby(every["group"]).quantile(0.5, interpolation="lower")
+    hot = classes.isin(HOT_CLASSES).groupby(every["group"]).sum()
+    return [STRONGEST_FIRST[int(at)] for at in typical], np.asarray(hot, dtype=np.int64)
+
+
+def _exposure(every: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Mean and variance of the sites on each group's whole cells, and the share searched of them.
+
+    Reports come from whole cells, so the sites they are held against must too.
+    """
+    whole_km2 = every["cell_id"].map(lambda cell_id: whole_cell_km2(str(cell_id)))
+    all_km2 = whole_km2.groupby(every["group"]).sum()
+    missing = ~every["cell_id"].isin(inside["cell_id"])
+    beyond = _unseen(whole_km2[missing].groupby(every["group"][missing]).sum(), cells)
+    parts = pd.concat([whole_cells(inside), beyond], ignore_index=True)
+    exposure = moments_by(parts, parts["group"].to_numpy(np.int64))
+    return exposure.assign(searched_share=parts.groupby("group")["searched_km2"].sum() / all_km2)
+
+
+def _unseen(area_km2: pd.Series, cells: pd.DataFrame) -> pd.DataFrame:
+    """One row a group for ground outside the survey, as dense as the survey on average."""
     mean = area_km2 * cells["expected_sites"].sum() / cells["area_km2"].sum()
-    rows = pd.DataFrame(dict.fromkeys(MOMENT_PARTS, 0.0), index=area_km2.index)
+    rows = pd.DataFrame(dict.fromkeys(["searched_km2", *SHARED], 0.0), index=area_km2.index)
     # Chance, and an sd of the density as large as itself: nothing of this ground was seen.
     rows = rows.assign(area_km2=area_km2, expected_sites=mean, var_own=mean, sd_density=mean)
     return rows.assign(group=area_km2.index, row=-1, col=-1)
 
 
-def _rates(table: pd.DataFrame, variance: Floats, release: Release | None) -> ReportingRates:
+def _rates(table: pd.DataFrame, exposure: pd.DataFrame, release: Release | None) -> ReportingRates:
     blank = np.full(len(table), np.nan)
-    rates = ReportingRates(
-        blank.copy(), blank.copy(), blank.copy(), np.zeros(len(table), dtype=np.bool_), np.nan
-    )
+    rates = ReportingRates(blank, blank.copy(), blank.copy(), np.zeros(len(table), dtype=np.bool_))
     at = np.flatnonzero(_released(table, release))
     if release is None or not len(at):
         return rates
     counts = release.count_noised.loc[table["group_id"].iloc[at]].to_numpy(dtype=np.int64)
-    expected = table["expected_sites"].to_numpy()[at]
-    found = reporting_rates(counts, release.noise_scale, expected, variance[at])
-    searched = table["searched_share"].to_numpy()[at] >= LEAST_SEARCHED_SHARE
+    mean, variance, share = (exposure[name].to_numpy()[at] for name in exposure.columns)
+    found = reporting_rates(counts, release.noise_scale, mean, variance)
     for name in ("rate", "low", "high"):
-        getattr(rates, name)[at] = np.where(searched, getattr(found, name), np.nan)
+        known = np.where(share >= LEAST_SEARCHED_SHARE, getattr(found, name), np.nan)
+        getattr(rates, name)[at] = known
     rates.stands_out[at] = found.stands_out
-    return ReportingRates(rates.rate, rates.low, rates.high, rates.stands_out, found.mean)
+    return rates
 
 
 def _released(table: pd.DataFrame, release: Release | None) -> npt.NDArray[np.bool_]:
@@ -188,7 +225,8 @@ def _evidence_classes(
     table: pd.DataFrame, rates: ReportingRates, release: Release | None
 ) -> list[str]:
     seen = table["expected_low"].to_numpy() >= 1
-    unheard = (table["expected_low"].to_numpy() >= FEWEST_SITES) & (rates.high < rates.mean)
+    quiet = rates.high < UNHEARD_SHARE * _median_rate(rates.rate)
+    unheard = (table["expected_low"].to_numpy() >= FEWEST_SITES) & quiet
     classes = np.select(
         [
             table["searched_share"].to_numpy() < LEAST_SEARCHED_SHARE,
@@ -201,3 +239,9 @@ def _evidence_classes(
         "imagery_only",
     )
     return [str(name) for name in classes]
+
+
+def _median_rate(rate: Floats) -> float:
+    """Median of the rates that are given; NaN, which nothing is below, where they are too few."""
+    given = rate[np.isfinite(rate)]
+    return float(np.median(given)) if len(given) >= FEWEST_RATES else np.nan

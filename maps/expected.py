@@ -38,6 +38,9 @@ COUNTED_FROM = 0.5  # a site counts in whole numbers from this p_site on: likeli
 FEWEST_CELLS = 10  # below, a variance between cells is guesswork and the prior says: sd = mean
 LEAST_SPREAD = 0.05  # densities differ between cells by 5 % at least; keeps the prior proper
 PRIOR_SITES = 0.5  # half a site (Jeffreys) at the class's prevalence: no region is quite empty
+SHARED = ["sd_recall", "sd_calibration"]  # errors that are alike in all cells
+PARTS = ["expected_sites", "var_own", "sd_density", *SHARED]  # what sums over cells are made of
+WHOLE = "whole_"
 BLOCK_CELLS = 4  # 20 km: about how far the density of kilns resembles itself
 
 
@@ -96,26 +99,25 @@ def expected_by_cell(
     Returns:
         One row a cell, sorted by row and column: cell_id, row, col, area_km2, searched_km2, n_sites
         (p_site of 0.5 or more), expected_sites, expected_low, expected_high; and, for sums over
-        cells, var_own, sd_density, sd_recall, sd_calibration (see the module's text).
+        cells, var_own, sd_density, sd_recall, sd_calibration (see the module's text). The columns
+        named whole_... are the same for the whole cell, its ground outside the region included.
     """
     cells = _cells(coverage)
     _add_sites(cells, sites)
     prevalence = site_class.prevalence_per_1000km2 / 1000
-    middle, low, high = (
-        _expectation(cells, r, prevalence) for r in (recall.mean, recall.low, recall.high)
-    )
-    cells["expected_sites"] = middle.mean
-    cells["var_own"] = middle.var_own
-    cells["sd_density"] = middle.sd_density
-    cells["sd_recall"] = np.abs(low.mean - high.mean) / (2 * Z_90)
-    cells["sd_calibration"] = middle.gain * cells["p_spread"] / (2 * Z_90)
+    whole_km2 = np.array([whole_cell_km2(str(cell_id)) for cell_id in cells["cell_id"]])
+    for prefix, area_km2 in (("", cells["area_km2"].to_numpy()), (WHOLE, whole_km2)):
+        parts = _parts(cells, area_km2, recall, prevalence)
+        cells[[f"{prefix}{name}" for name in PARTS]] = parts[PARTS]
     variance = cells["var_own"] + cells[["sd_density", *SHARED]].pow(2).sum(axis=1)
     interval = interval_90(cells["expected_sites"].to_numpy(), variance.to_numpy())
     cells["expected_low"], cells["expected_high"] = interval
     return cells.drop(columns=["detected", "var_detected", "p_spread"])
 
 
-SHARED = ["sd_recall", "sd_calibration"]  # errors that are alike in all cells
+def whole_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells with the moments of their whole ground, inside the region or not."""
+    return cells.assign(**{name: cells[f"{WHOLE}{name}"] for name in PARTS})
 
 
 def expected_over(cells: pd.DataFrame) -> Estimate:
@@ -176,10 +178,32 @@ class _Expectation:
     gain: Floats  # sites more for each true site more among the detections
 
 
-def _expectation(cells: pd.DataFrame, recall: float, prevalence_per_km2: float) -> _Expectation:
+def _parts(
+    cells: pd.DataFrame, area_km2: Floats, recall: Recall, prevalence_per_km2: float
+) -> pd.DataFrame:
+    """The PARTS of cells of this area: what is not searched of it is unseen ground."""
+    middle, low, high = (
+        _expectation(cells, area_km2, r, prevalence_per_km2)
+        for r in (recall.mean, recall.low, recall.high)
+    )
+    return pd.DataFrame(
+        {
+            "expected_sites": middle.mean,
+            "var_own": middle.var_own,
+            "sd_density": middle.sd_density,
+            "sd_recall": np.abs(low.mean - high.mean) / (2 * Z_90),
+            "sd_calibration": middle.gain * cells["p_spread"].to_numpy() / (2 * Z_90),
+        },
+        index=cells.index,
+    )
+
+
+def _expectation(
+    cells: pd.DataFrame, area_km2: Floats, recall: float, prevalence_per_km2: float
+) -> _Expectation:
     detected, var_detected = cells["detected"].to_numpy(), cells["var_detected"].to_numpy()
     searched = cells["searched_km2"].to_numpy()
-    unsearched = np.maximum(cells["area_km2"].to_numpy() - searched, 0)
+    unsearched = np.maximum(area_km2 - searched, 0)
     prior = _density_prior(detected, recall * searched, prevalence_per_km2)
     missed = (1 - recall) * searched
     rate = prior.rate + recall * searched

@@ -50,6 +50,8 @@ class Publication(_Frozen):
     release: ReleaseFacts | None = None
     cautions: tuple[str, ...] = ()
     """Sentences that every page must show: why the figures may not hold here."""
+    not_before: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    """First month in which the folder may be made public, as 2026-10: the tier's delay."""
     simulated: bool = False
     """Made-up data: every page says so."""
 

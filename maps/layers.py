@@ -91,7 +91,7 @@ def _hotspots(groups: pd.DataFrame) -> Theme:
         "Hotspot, 95 %",
         "Hotspot, 90 %",
         "No denser than chance",
-        "Not tested: too little searched",
+        "Not tested: too little of its cells searched",
     )
     patterns: tuple[Pattern, ...] = ("plain", "plain", "plain", "plain", "hatch")
     at = [STRONGEST_FIRST.index(name) for name in groups["hotspot_class"]]
@@ -143,8 +143,8 @@ def _evidence(groups: pd.DataFrame) -> Theme:
         "evidence",
         "What is known",
         "What the figures rest on",
-        "Unheard: at least five sites and clearly fewer reports than elsewhere. "
-        "No reports never means that nothing happens.",
+        "Unheard: at least five sites, and surely under half of the usual reporting rate, that of "
+        "the middle area. No reports never means that nothing happens.",
         classes,
         tuple(names.index(name) for name in groups["evidence_class"]),
     )
@@ -219,7 +219,7 @@ class GapsLayer(folium.map.Layer):
 
 
 class RegionLayer(folium.map.Layer):
-    """The outline of the surveyed region, from the page's data block `region`."""
+    """The outline of the cells surveyed, from the page's data block `region`."""
 
     _template = Template("""
         {% macro script(this, kwargs) %}

@@ -13,8 +13,10 @@ from maps.sheets import write_csv
 from tiles.files import write_text
 
 COORDINATE_DECIMALS = 5  # about a metre, finer than any detection
-# The list's own columns. The priority is not among them: part of it is a group's reporting rate,
-# and nothing in this folder may say or let anybody work out that there are reports.
+SUREST = 0.99  # 0.996 rounds to 1.00, and nothing here is certain
+# The list's own columns, all from imagery: nothing in this folder may say that there are reports at
+# or near a site, or let anybody work it out, the order of the rows included (`rank_sites`). The
+# priority is not among them: teams take it for a probability.
 LIST_COLUMNS = [
     "rank",
     "site_id",
@@ -55,6 +57,9 @@ def write_lists(
 ) -> list[Path]:
     """Write the ranked sites as `sites.<format>` into a folder and return the paths.
 
+    Folder and files are for their owner alone. Formats that are not asked for are removed: a list
+    of an earlier run beside this one would be taken for this one's.
+
     Args:
         sites: a SITES table, ranked.
         folder: the restricted folder; made if absent.
@@ -63,10 +68,14 @@ def write_lists(
         formats: names out of FORMATS.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # mkdir's own mode bows to the umask, and to a folder that is there
     rows = list_rows(sites, disclaimer)
     paths = [folder / f"sites.{name}" for name in formats]
     for name, path in zip(formats, paths, strict=True):
         FORMATS[name](rows, path, title, disclaimer)
+        path.chmod(0o600)
+    for stale in sorted(set(folder.glob("sites.*")) - set(paths)):
+        stale.unlink()
     return paths
 
 
@@ -77,7 +86,8 @@ def list_rows(sites: pd.DataFrame, disclaimer: str) -> pd.DataFrame:
     rows["lat_lon"] = [
         f"{lat:.5f}, {lon:.5f}" for lat, lon in zip(rows["lat"], rows["lon"], strict=True)
     ]
-    rows[["p_site", "p_low", "p_high"]] = rows[["p_site", "p_low", "p_high"]].round(2)
+    chances = ["p_site", "p_low", "p_high"]
+    rows[chances] = rows[chances].round(2).clip(upper=SUREST)
     rows[["length_m", "width_m", "azimuth_deg"]] = rows[
         ["length_m", "width_m", "azimuth_deg"]
     ].round(0)

@@ -8,17 +8,16 @@ from markupsafe import Markup
 from shapely.geometry.base import BaseGeometry
 
 from maps.layers import Theme
-from tiles.region import Region
 
 WIDTH = 640  # units of the picture's own coordinates; it scales with the page
 MARGIN = 12
 
 
 def overview_svg(
-    groups: gpd.GeoDataFrame, gaps: BaseGeometry, region: Region, theme: Theme
+    groups: gpd.GeoDataFrame, gaps: BaseGeometry, surveyed: BaseGeometry, theme: Theme
 ) -> Markup:
-    """Draw the groups in a theme's colours, what was not searched, and the region's outline."""
-    frame = _Frame(shapely.union_all([*groups.geometry, region.polygon]))
+    """Draw the groups in a theme's colours, what was not searched, and the survey's outline."""
+    frame = _Frame(shapely.union_all([*groups.geometry, surveyed]))
     areas = [
         Markup('<path d="{}" fill="{}"/>').format(frame.path(shape), theme.classes[at].fill)
         for shape, at in zip(groups.geometry, theme.group_classes, strict=True)
@@ -36,7 +35,7 @@ def overview_svg(
         f"Overview: {theme.heading}",
         Markup("\n").join(areas),
         frame.path(gaps),
-        frame.path(region.polygon),
+        frame.path(surveyed),
     )
 
 

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 import folium
@@ -22,7 +24,6 @@ from maps.layers import GapsLayer, GraticuleLayer, RegionLayer, Theme, ThemeLaye
 from maps.overview import overview_svg
 from maps.wording import describe, interval, share
 from tiles.errors import PublishError
-from tiles.region import Region
 
 # Leaflet 1.9.4 as django-js-lib-leaflet 1.9.4.x carries it; another file is not ours to inline.
 LEAFLET_SHA256 = {
@@ -34,38 +35,47 @@ CSP_MARK = "@csp@"  # where the layout leaves room for the policy
 MORE_COLUMNS = {"report_note": "why there is no reporting rate, where there is none"}
 
 
+@dataclass(frozen=True)
+class SealedPage:
+    """A page and the only scripts and styles that its policy lets run."""
+
+    html: str
+    scripts: tuple[str, ...]
+    styles: tuple[str, ...]
+
+
 def map_page(
-    groups: gpd.GeoDataFrame, gaps: BaseGeometry, region: Region, facts: Publication
-) -> str:
+    groups: gpd.GeoDataFrame, gaps: BaseGeometry, surveyed: BaseGeometry, facts: Publication
+) -> SealedPage:
     """Return map.html: one file that asks nobody for anything.
 
     Args:
         groups: a GROUPS table.
         gaps: cells hardly searched, what `search_gaps` returns.
-        region: ground that was surveyed; its outline is drawn.
+        surveyed: cells that the survey touched, joined; never the user's own polygon, which can
+            be drawn round a single place.
         facts: what the page says beside.
     """
     layers = themes(groups)
-    figure = _drawn(layers, groups)
+    figure = _drawn(layers)
     for child in figure._children.values():
         child.render()
-    scripts = [leaflet("leaflet.js"), asset("map.js"), figure.script.render()]
     return _page(
         "map.html",
         facts,
         [leaflet("leaflet.css"), asset("base.css"), asset("map.css")],
+        [leaflet("leaflet.js"), asset("map.js"), figure.script.render()],
         map_html=Markup(figure.html.render()),
         themes=layers,
         groups_json=script_json(group_features(groups)),
         gaps_json=script_json(_feature(gaps, {})),
-        region_json=script_json(_feature(region.polygon, {})),
-        scripts=[Markup(script) for script in scripts],
+        region_json=script_json(_feature(surveyed, {})),
     )
 
 
 def index_page(
-    groups: gpd.GeoDataFrame, gaps: BaseGeometry, region: Region, facts: Publication
-) -> str:
+    groups: gpd.GeoDataFrame, gaps: BaseGeometry, surveyed: BaseGeometry, facts: Publication
+) -> SealedPage:
     """Return index.html: what this is and is not, key figures, the table, the downloads."""
     theme = themes(groups)[0]
     order = groups.sort_values(
@@ -79,7 +89,7 @@ def index_page(
         facts,
         [asset("base.css"), asset("page.css")],
         theme=theme,
-        overview=overview_svg(groups, gaps, region, theme),
+        overview=overview_svg(groups, gaps, surveyed, theme),
         words=describe(order),
         hot=int(groups["hotspot_class"].isin(HOT_CLASSES).sum()),
         searched=share(groups["searched_km2"].sum() / area_km2 if area_km2 else 0.0),
@@ -88,7 +98,7 @@ def index_page(
     )
 
 
-def method_page(facts: Publication) -> str:
+def method_page(facts: Publication) -> SealedPage:
     """Return method.html: how the figures were made, the privacy of reports, the limits."""
     columns = [(column.name, column.doc) for column in GROUPS.columns]
     styles = [asset("base.css"), asset("page.css")]
@@ -146,22 +156,29 @@ def leaflet(name: str) -> str:
     return re.sub(r"\n//# sourceMappingURL=.*", "\n", text)
 
 
-def seal(html: str) -> str:
-    """Put in the Content-Security-Policy that lets just this page's own scripts and styles run.
+def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Return the Content-Security-Policy that lets just these scripts and styles run.
 
     https://www.w3.org/TR/CSP3/: hashes are of the exact text between the tags.
     """
-    scripts = [_hash(text) for text in re.findall(r"<script>(.*?)</script>", html, re.DOTALL)]
-    styles = [_hash(text) for text in re.findall(r"<style>(.*?)</style>", html, re.DOTALL)]
-    policy = [
-        "default-src 'none'",
-        f"script-src {' '.join(scripts) or chr(39) + 'none' + chr(39)}",
-        f"style-src {' '.join(styles)}",
-        "img-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
-    return html.replace(CSP_MARK, "; ".join(policy), 1)
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {' '.join(map(_hash, scripts)) or chr(39) + 'none' + chr(39)}",
+            f"style-src {' '.join(map(_hash, styles))}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def seal(html: str, scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Put in the policy of known scripts and styles; whatever else stands in the page cannot run.
+
+    Hashes are never taken from the page itself: what found its way into it would be let run.
+    """
+    return html.replace(CSP_MARK, policy(scripts, styles), 1)
 
 
 def _hash(text: str) -> str:
@@ -169,7 +186,13 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _page(here: str, facts: Publication, styles: list[str], **content: object) -> str:
+def _page(
+    here: str,
+    facts: Publication,
+    styles: Sequence[str],
+    scripts: Sequence[str] = (),
+    **content: object,
+) -> SealedPage:
     templates = Environment(
         loader=PackageLoader("maps", "assets"),
         autoescape=True,
@@ -177,9 +200,15 @@ def _page(here: str, facts: Publication, styles: list[str], **content: object) -
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    css = Markup("\n".join(styles))
-    page = templates.get_template(f"{here}.j2")
-    return seal(page.render(here=here, facts=facts, css=css, **content))
+    css = "\n".join(styles)
+    html = templates.get_template(f"{here}.j2").render(
+        here=here,
+        facts=facts,
+        css=Markup(css),
+        scripts=[Markup(script) for script in scripts],
+        **content,
+    )
+    return SealedPage(seal(html, scripts, [css]), tuple(scripts), (css,))
 
 
 class OfflineMap(folium.Map):
@@ -205,19 +234,16 @@ class _Finish(MacroElement):
 
     _template = Template("""
         {% macro script(this, kwargs) %}
-            kilnlight.finish({{ this.map }}, {{ this.control }}, {{ this.bounds|tojavascript }});
+            kilnlight.finish({{ this.map }}, {{ this.control }});
         {% endmacro %}
         """)
 
-    def __init__(self, drawn: Element, control: Element, groups: gpd.GeoDataFrame) -> None:
+    def __init__(self, drawn: Element, control: Element) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # branca leaves it untyped
-        west, south, east, north = (float(bound) for bound in groups.total_bounds)
-        corners = ((south, west), (north, east))
         self.map, self.control = drawn.get_name(), control.get_name()
-        self.bounds = [[round(degrees, 3) for degrees in corner] for corner in corners]
 
 
-def _drawn(layers: list[Theme], groups: gpd.GeoDataFrame) -> Figure:
+def _drawn(layers: list[Theme]) -> Figure:
     """Build the folium tree; names come from what a thing is, never from chance."""
     drawn = _named(
         OfflineMap(tiles=None, prefer_canvas=True, zoom_snap=0.25, attribution_control=False),
@@ -230,7 +256,7 @@ def _drawn(layers: list[Theme], groups: gpd.GeoDataFrame) -> Figure:
     drawn.add_child(_named(GraticuleLayer(), "degrees"))
     control = _named(folium.LayerControl(collapsed=False), "themes")
     drawn.add_child(control)
-    drawn.add_child(_named(_Finish(drawn, control, groups), "view"))
+    drawn.add_child(_named(_Finish(drawn, control), "view"))
     figure = Figure()
     figure.add_child(drawn)
     return figure

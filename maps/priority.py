@@ -6,7 +6,6 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from maps.evidence import groups_of_cells
 from maps.hotspots import NOT_TESTED
 from maps.linking import SITES
 from maps.wording import share
@@ -15,7 +14,7 @@ from models.site_class import Limits, SiteClass
 Floats = npt.NDArray[np.float64]
 
 HOTSPOT_SHARE = {"hot_99": 1.0, "hot_95": 0.8, "hot_90": 0.6}  # strongest class first, evenly down
-NEUTRAL = 0.5  # a figure that is not there neither lifts nor lowers
+USUAL_FIT = 0.5  # half of the way from the limit to the middle half of the range
 PRIORITY_DECIMALS = 6  # ties are ties: sums in another order must not reshuffle the list
 
 
@@ -24,14 +23,12 @@ class PriorityWeights(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    p_site: float = Field(default=0.6, ge=0)
-    """A visit to a place that is no site is lost: this counts most."""
+    p_site: float = Field(default=0.6, gt=0)
+    """A visit to a place that is no site is lost: this counts most. Above zero, so the sum is."""
     hotspot: float = Field(default=0.2, ge=0)
     """Several sites within a drive of each other."""
     size_fit: float = Field(default=0.1, ge=0)
     """Boxes of unusual size are more often something else, or badly placed."""
-    area: float = Field(default=0.1, gt=0)
-    """What is known of the whole group of cells. Above zero, so that the sum never is."""
 
 
 def rank_sites(
@@ -39,24 +36,18 @@ def rank_sites(
     hotspots: pd.DataFrame,
     site_class: SiteClass,
     weights: PriorityWeights | None = None,
-    *,
-    groups: pd.DataFrame | None = None,
-    partition: pd.DataFrame | None = None,
 ) -> gpd.GeoDataFrame:
     """Return the full SITES table, first rank first.
 
-    The priority is the weighted mean of columns in [0, 1]: p_site, the hotspot class of the cell,
-    how usual the size is, and, where `groups` and `partition` are given, the group's reporting rate
-    against the median group, ratio / (1 + ratio). That last figure stands in no column of the sites
-    and in no reason: it is a noised figure of a whole group and says nothing of a site.
+    The priority is the weighted mean of columns in [0, 1]: p_site, the hotspot class of the cell
+    and how usual the size is. All are of imagery: a figure of reports, even a noised one of a whole
+    group, could be read back from the order of the list.
 
     Args:
         sites: what `link_sites` returns.
         hotspots: what `find_hotspots` returns.
         site_class: usual sizes and the name of what is looked for.
         weights: how much each column counts.
-        groups: a GROUPS table.
-        partition: group_id and cell_ids.
     """
     weights = weights or PriorityWeights()
     table = sites.copy()
@@ -67,10 +58,9 @@ def rank_sites(
         "p_site": table["p_site"].to_numpy(),
         "hotspot": table["hotspot_class"].map(HOTSPOT_SHARE).fillna(0.0).to_numpy(),
         "size_fit": table["size_fit"].to_numpy(),
-        "area": _area_share(table["cell_id"], groups, partition),
     }
     factors = weights.model_dump()
-    total = sum(factors[name] * share for name, share in shares.items())
+    total = sum(factors[name] * part for name, part in shares.items())
     table["priority"] = np.round(total / sum(factors.values()), PRIORITY_DECIMALS)
     table = table.sort_values(
         ["priority", "p_site", "site_id"], ascending=[False, False, True], kind="stable"
@@ -116,16 +106,5 @@ def _how_likely(p_site: float) -> str:
 
 
 def _size(site: dict[str, object]) -> str:
-    usual = "a usual size" if float(str(site["size_fit"])) >= NEUTRAL else "an unusual size"
+    usual = "a usual size" if float(str(site["size_fit"])) >= USUAL_FIT else "an unusual size"
     return f"{site['length_m']:.0f} m by {site['width_m']:.0f} m, {usual}"
-
-
-def _area_share(
-    cell_ids: pd.Series, groups: pd.DataFrame | None, partition: pd.DataFrame | None
-) -> Floats:
-    neutral = np.full(len(cell_ids), NEUTRAL)
-    if groups is None or partition is None or groups["report_rate"].notna().sum() == 0:
-        return neutral
-    rate = groups.set_index("group_id")["report_rate"]
-    ratio = cell_ids.map(groups_of_cells(partition)).map(rate / rate.median()).to_numpy(float)
-    return np.where(np.isfinite(ratio), ratio / (1 + ratio), neutral)

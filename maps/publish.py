@@ -15,13 +15,19 @@ from maps.evidence import GROUPS
 from maps.facts import Publication
 from maps.gate import check_public
 from maps.hotspots import LEAST_SEARCHED_SHARE
-from maps.page import MORE_COLUMNS, geometry_json, index_page, map_page, method_page
+from maps.page import (
+    MORE_COLUMNS,
+    SealedPage,
+    geometry_json,
+    index_page,
+    map_page,
+    method_page,
+)
 from maps.sheets import write_csv
-from maps.squares import join_cells
 from maps.wording import TOO_FEW
+from tiles.cells import join_cells
 from tiles.errors import PublishError
 from tiles.files import sha256_file, write_text
-from tiles.region import Region
 
 PAGES = ("index.html", "map.html", "method.html")
 TABLES = ("groups.csv", "groups.geojson")
@@ -43,7 +49,6 @@ def publish(
     groups: gpd.GeoDataFrame,
     cells: pd.DataFrame,
     sites: pd.DataFrame,
-    region: Region,
     facts: Publication,
     folder: Path,
 ) -> list[Path]:
@@ -51,9 +56,8 @@ def publish(
 
     Args:
         groups: a GROUPS table.
-        cells: what `expected_by_cell` returns; only what was not searched is drawn.
+        cells: what `expected_by_cell` returns; what was surveyed and not searched is drawn.
         sites: the survey's sites, used by the gate alone: none of them may be found in any file.
-        region: ground that was surveyed.
         facts: what the pages say beside.
         folder: replaced as a whole.
 
@@ -66,14 +70,25 @@ def publish(
     if groups.empty:
         raise PublishError("no area to publish: the survey covers no cell; check its region.")
     with _replaced(folder) as aside:
-        gaps = search_gaps(cells)
-        write_text(aside / "index.html", index_page(groups, gaps, region, facts))
-        write_text(aside / "map.html", map_page(groups, gaps, region, facts))
-        write_text(aside / "method.html", method_page(facts))
+        pages = make_pages(groups, cells, facts)
+        for name, page in pages.items():
+            write_text(aside / name, page.html)
         _write_tables(aside, groups, facts)
         _write_manifest(aside, facts)
-        check_public(aside, {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS), sites)
+        check_public(aside, {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS), sites, pages)
     return sorted(folder / name for name in (*PAGES, *TABLES, MANIFEST))
+
+
+def make_pages(
+    groups: gpd.GeoDataFrame, cells: pd.DataFrame, facts: Publication
+) -> dict[str, SealedPage]:
+    """Return the pages by file name; see `publish`."""
+    gaps, surveyed = search_gaps(cells), join_cells(cells["cell_id"])
+    return {
+        "index.html": index_page(groups, gaps, surveyed, facts),
+        "map.html": map_page(groups, gaps, surveyed, facts),
+        "method.html": method_page(facts),
+    }
 
 
 @contextmanager
@@ -85,11 +100,23 @@ def _replaced(folder: Path) -> Iterator[Path]:
     aside.mkdir(parents=True)
     try:
         yield aside
-        if folder.exists():
-            folder.rename(old)
-        aside.rename(folder)
+        _swap(aside, folder, old)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _swap(aside: Path, folder: Path, old: Path) -> None:
+    """Put `aside` in the place of `folder`; where that fails, what was there stays there."""
+    was_there = folder.exists()
+    if was_there:
+        folder.rename(old)
+    try:
+        aside.rename(folder)
+    except OSError:
+        if was_there:
+            old.rename(folder)
+        raise
+    if was_there:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -135,6 +162,7 @@ def _write_manifest(folder: Path, facts: Publication) -> None:
         "disclaimer": facts.disclaimer,
         "region": facts.region_name,
         "period": facts.period,
+        "not_before": facts.not_before,
         "software": facts.software,
         "simulated": facts.simulated,
         "sha256": hashes,

@@ -5,7 +5,11 @@ N discrete Laplace with P(N = k) proportional to exp(-|k| / scale) (Ghosh, Rough
 Sundararajan, SIAM J. Comput. 41 (2012) 1673-1693). The rate has a Gamma prior whose mean and
 spread come from all groups, the variance of the noise taken out (`gamma_prior`). P(Y | rate) is
 the finite convolution over C, summed exactly; the posterior is computed on a grid of rates,
-averaged over five equally likely values of E: the interval holds noise, chance and doubt about E.
+averaged over ten equally likely values of E with E's mean and variance: the interval holds noise,
+chance and doubt about E.
+
+Fifty groups are fifty chances for noise to look like reports. So a count stands out only where
+noise alone would bring one of all the release's groups that far in one release of twenty.
 """
 
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import gammaincinv, gammaln
+from scipy.special import gammainc, gammaincinv, gammaln
 
 from maps.expected import GammaPrior, gamma_prior
 from tiles.errors import TableError
@@ -22,11 +26,14 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 REACH_SCALES = 40  # noise beyond 40 scales has a chance of 4e-18: the convolution stops there
-GRID_RATES = 240  # 7 decades in steps of 7 %, interpolated: far finer than any interval here
+GRID_RATES = 240  # 7 to 10 decades in steps of 7 to 10 %, interpolated: finer than any interval
 FEWEST_SITES = 5.0  # a rate over fewer expected sites would be a statement about particular sites
 LEAST_SPREAD = 0.5  # places differ in how freely people speak: by half of the mean at least
 PRIOR_REPORTERS = 0.5  # a mean of no reporters at all is not believed: half a reporter in all
-EXPOSURE_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
+FALSE_GROUPS = 0.05  # groups of a whole release that noise alone may lift out, on average
+EXPOSURE_SLICES = 10  # equally likely slices of E; their means hold most of its variance
+SURE = 1e-6  # a standard deviation below this share of the mean is none
+LEAST_EXPOSURE = 1e-3  # of the mean: below, a rate could be anything, and the logarithm ends
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,7 @@ class ReportingRates:
     rate: Floats
     low: Floats
     high: Floats
-    stands_out: npt.NDArray[np.bool_]  # noise alone gives so many in one case of twenty at most
-    mean: float  # over all groups
+    stands_out: npt.NDArray[np.bool_]  # noise alone does so for 0.05 groups of a release at most
 
 
 def select_release(
@@ -115,22 +121,24 @@ def reporting_rates(
     """Estimate each group's rate with its 90 % interval.
 
     A rate is given where at least five sites are expected and the noise does not drown the count:
-    the count itself, or what the mean rate would give, reaches the noise's 90 % half-width.
+    the count itself stands out of the noise of all groups, or the usual rate would give a count
+    that reaches the noise's 90 % half-width.
 
     Args:
-        counts: noised reporters, one a group, may be negative.
+        counts: noised reporters, one a group of the whole release, may be negative.
         noise_scale: scale of the discrete Laplace noise, in reporters.
         expected: expected sites, positive.
         expected_variance: their variance.
     """
-    mean, prior = _prior(counts, noise_scale, expected)
-    reach = noise_reach(noise_scale, 0.05)
-    sayable = (expected >= FEWEST_SITES) & (np.maximum(counts, mean * expected) >= reach)
+    prior = _prior(counts, noise_scale, expected)
+    usual = _usual_rate(counts, noise_scale, expected) * expected
+    stands_out = counts >= noise_reach(noise_scale, FALSE_GROUPS / max(len(counts), 1))
+    sayable = (expected >= FEWEST_SITES) & (stands_out | (usual >= noise_reach(noise_scale, 0.05)))
     rates = np.full((3, len(counts)), np.nan)
     for group in np.flatnonzero(sayable):
-        exposure = _exposure_nodes(float(expected[group]), float(expected_variance[group]))
+        exposure = exposure_nodes(float(expected[group]), float(expected_variance[group]))
         rates[:, group] = _posterior(int(counts[group]), noise_scale, exposure, prior)
-    return ReportingRates(rates[0], rates[1], rates[2], counts >= reach, mean)
+    return ReportingRates(rates[0], rates[1], rates[2], np.asarray(stands_out))
 
 
 def noise_reach(scale: float, chance: float) -> int:
@@ -155,20 +163,42 @@ def likelihood(count: int, noise_scale: float, means: Floats) -> Floats:
     return np.asarray(np.exp(log_poisson) @ noise)
 
 
-def _prior(counts: Ints, noise_scale: float, expected: Floats) -> tuple[float, GammaPrior]:
-    """Mean rate over all groups, and the prior fitted to those where sites are expected."""
+def _prior(counts: Ints, noise_scale: float, expected: Floats) -> GammaPrior:
+    """The distribution of rates, fitted to the groups where sites are expected."""
     some = expected >= 1  # rates over a fraction of a site are all noise
     mean = max(float(counts[some].sum()), PRIOR_REPORTERS) / max(float(expected[some].sum()), 1.0)
     noise = noise_variance(noise_scale)
     observed = counts[some].astype(np.float64)
-    return mean, gamma_prior(observed, expected[some], noise, mean, LEAST_SPREAD)
+    return gamma_prior(observed, expected[some], noise, mean, LEAST_SPREAD)
 
 
-def _exposure_nodes(mean: float, variance: float) -> Floats:
-    if variance <= 0:
+def _usual_rate(counts: Ints, noise_scale: float, expected: Floats) -> float:
+    """A rate that is surely usual: the median group's, or the rate of all where that is lower.
+
+    Neither one group full of false reporters nor noise lifts it: the rate of all is that of the
+    sum of counts less two standard deviations of the sum's noise.
+    """
+    some = expected >= 1
+    if not some.any():
+        return 0.0
+    noise_sd = np.sqrt(some.sum() * noise_variance(noise_scale))
+    of_all = (counts[some].sum() - 2 * noise_sd) / expected[some].sum()
+    return max(0.0, min(float(of_all), float(np.median(counts[some] / expected[some]))))
+
+
+def exposure_nodes(mean: float, variance: float) -> Floats:
+    """Return equally likely values that stand for a Gamma distribution of expected sites.
+
+    They are the means of its ten equally likely slices (from the incomplete Gamma function of one
+    shape more), stretched about the mean so that their variance is the stated one.
+    """
+    if variance <= (SURE * mean) ** 2:
         return np.array([mean])
     shape = mean**2 / variance
-    return np.asarray(gammaincinv(shape, EXPOSURE_QUANTILES) * mean / shape)
+    edges = gammaincinv(shape, np.linspace(0, 1, EXPOSURE_SLICES + 1))  # in units of the scale
+    nodes = mean * EXPOSURE_SLICES * np.diff(gammainc(shape + 1, edges))
+    stretched = mean + (nodes - mean) * np.sqrt(variance / nodes.var())
+    return np.asarray(np.maximum(stretched, LEAST_EXPOSURE * mean))
 
 
 def _posterior(

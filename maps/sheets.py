@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tiles.files import atomic_path
 
-# Spreadsheets run cells that begin so (OWASP, "CSV injection"); an apostrophe makes them text.
-FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+# Spreadsheets run cells that begin so (OWASP, "CSV injection"), in Japanese settings the full-width
+# signs too, and trim what nobody sees before them; an apostrophe makes them text.
+FORMULA_START = re.compile(r"[\t\r\n]|[\s\x00-\x1f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
 # Numbers, and "lat, lon" pairs for pasting into a map search, begin with a minus harmlessly.
 NUMBERS = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?(, -?\d+(\.\d+)?)?")
 # Excel reads a CSV as UTF-8 only with the mark, without it Bengali and Hindi names are broken;
@@ -20,7 +21,7 @@ ENCODING = "utf-8-sig"
 def safe_cell(value: object) -> str:
     """Return a cell's text; what a spreadsheet would run gets a leading apostrophe."""
     text = "" if value is None else str(value)
-    if text.startswith(FORMULA_START) and not NUMBERS.fullmatch(text):
+    if FORMULA_START.match(text) and not NUMBERS.fullmatch(text):
         return f"'{text}"
     return text
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from maps.evidence import OUTSIDE
-from maps.hotspots import HOT_CLASSES, NOT_TESTED
+from maps.hotspots import HOT_CLASSES, LEAST_SEARCHED_SHARE, NOT_TESTED
 from tiles.partition import REST
 
 TOO_FEW = "too few to say"
@@ -77,14 +77,23 @@ def share(value: float) -> str:
 
 
 def _hotspot(row: dict[Hashable, Any]) -> str:
-    found = str(row["hotspot_class"])
+    found, hot = str(row["hotspot_class"]), row["n_hot_cells"]
+    some = f"{hot} of {row['n_cells']} cells {'is' if hot == 1 else 'are'} hot"
     if found == NOT_TESTED:
-        return "not tested: too little was searched"
+        why = _untested(row)
+        return f"{some}; as a whole not tested: {why}" if hot else f"not tested: {why}"
     if found not in HOT_CLASSES:
-        some = row["n_hot_cells"]
-        return f"{some} of {row['n_cells']} cells are hot" if some else "no denser than chance"
-    where = "" if row["n_cells"] == 1 else f": {row['n_hot_cells']} of {row['n_cells']} cells"
+        return some if hot else "no denser than chance"
+    where = "" if row["n_cells"] == 1 else f": {hot} of {row['n_cells']} cells"
     return f"hotspot ({found.removeprefix('hot_')} %){where}"
+
+
+def _untested(row: dict[Hashable, Any]) -> str:
+    """A cell is tested if a fifth of it was searched, so the survey's edge can be the reason."""
+    if row["searched_share"] < LEAST_SEARCHED_SHARE:
+        return "too little was searched"
+    cells = "its cell" if row["n_cells"] == 1 else "most of its cells"
+    return f"of {cells}, under a fifth lies in the survey and was searched"
 
 
 def _reporting(row: dict[Hashable, Any]) -> str:

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 # Side of a core: large enough that the halo costs little, small enough for the cache's sake.
 CORE_PX = 768
 # Peaks under this are noise by the hundred thousand; no survey's threshold comes near.
-SCORE_FLOOR = 0.03
+SCORE_FLOOR = 0.05
 # Width of the blocks that a bootstrap over land resamples.
 BLOCK_M = 10_000.0
 # Pictures of separate tiles never match each other's sites, though some overlap on the ground.

@@ -50,7 +50,8 @@ def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
 
 def _dense(plan: SurveyPlan, survey: Survey, sites: pd.DataFrame) -> str | None:
     usual = plan.site_class.prevalence_per_1000km2
-    found = 1000 * float(sites["p_site"].sum()) / float(searched_km2(survey.coverage).sum())
+    looked_at_km2 = float(searched_km2(survey.coverage).sum())
+    found = 1000 * float(sites["p_site"].sum()) / looked_at_km2 if looked_at_km2 else 0.0
     if found <= usual * PREVALENCE_FACTOR:
         return None
     return (

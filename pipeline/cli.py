@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -41,6 +42,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 def main() -> NoReturn:
     """Run the command line; an expected failure is one sentence and exit code 2."""
     try:
+        check_packages()
         app(args=spread(sys.argv[1:]))
     except KilnlightError as error:
         _complain(str(error))
@@ -50,7 +52,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            _complain("stopped; nothing half-written was left.")
+            _complain("stopped; run the same command again to go on.")
         raise
     sys.exit(0)
 
@@ -59,14 +61,31 @@ def _complain(sentence: str) -> None:
     sys.stderr.write(f"kilnlight: {' '.join(sentence.split())}\n")
 
 
+def check_packages() -> None:
+    """Refuse to start beside packages of other projects that bear our generic names.
+
+    Raises:
+        ConfigError: `tiles`, `models` or `maps` is not the one beside this package.
+    """
+    ours = Path(__file__).resolve().parent.parent
+    for name in ("tiles", "models", "maps"):
+        spec = find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).resolve().parent.parent != ours:
+            where = spec.origin if spec else "nowhere"
+            raise ConfigError(
+                f"the package {name!r} at {where} is not Kilnlight's: install Kilnlight into an "
+                "environment of its own."
+            )
+
+
 def spread(arguments: Sequence[str]) -> list[str]:
     """Repeat --imagery before each of the values that follow it: `--imagery a b` has two."""
     result: list[str] = []
     spreading = False
     for argument in arguments:
         if argument.startswith("-"):
-            spreading = argument == SPREAD
-            if not spreading:
+            spreading = argument.partition("=")[0] == SPREAD
+            if argument != SPREAD:
                 result.append(argument)
         else:
             result += [SPREAD, argument] if spreading else [argument]
@@ -228,7 +247,6 @@ def _release_lines(summary: "ReleaseSummary") -> list[str]:
         f"{summary.scale:.3g} reporters in every count.",
         f"Ledger: {summary.ledger}{begun}.",
         taken_up,
-        summary.note or "",
     ]
     return [line for line in lines if line]
 

@@ -24,7 +24,6 @@ QUIET_CONFIG = {
         "MKL_NUM_THREADS": 1,
         "OPENBLAS_NUM_THREADS": 1,
         "GDAL_NUM_THREADS": 1,
-        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_CACHEMAX": 256,
     },
     "distributed.admin.tick.limit": "60s",
@@ -34,7 +33,10 @@ QUIET_CONFIG = {
 
 def worker_count(settings: RunSettings) -> int:
     """Processes to start: what the user says, or one a core."""
-    return settings.workers or len(os.sched_getaffinity(0))
+    if settings.workers:
+        return settings.workers
+    # macOS knows no affinity
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

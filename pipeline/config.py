@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
 from tiles.errors import ConfigError
 from tiles.region import Period
@@ -33,7 +33,7 @@ class RunSettings(BaseModel):
             sites when absent.
         noised_counts: a release of noised report counts on the groups of `partition`.
         device: where the network runs.
-        precision: number format of the network; the fastest that agrees when auto.
+        precision: number format of the network; bf16 where the hardware multiplies it when auto.
         workers: worker processes; as many as cores when absent.
         scheduler: address of a running Dask scheduler; a local cluster when absent.
         strict: stop at the first scene or block that cannot be read.
@@ -51,7 +51,7 @@ class RunSettings(BaseModel):
     site_class: str = "brick_kiln"
     prevalence: float | None = Field(default=None, gt=0)
     weights: Path | None = None
-    bands: tuple[int, int, int] | None = None
+    bands: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     partition: Path | None = None
     noised_counts: Path | None = None
     device: DeviceName = "auto"

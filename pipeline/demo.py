@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from maps.expected import COUNTED_FROM
 from maps.hotspots import HOT_CLASSES
 from models.evaluation import Places, match, places_from_lonlat
 from pipeline.config import RunSettings
@@ -97,7 +98,7 @@ def compare(summary: RunSummary, belt: Belt) -> list[str]:
 def _kilns_found(summary: RunSummary, kilns: gpd.GeoDataFrame) -> str:
     """One-to-one matching within the class's tolerance; kilns that no scene shows do not count."""
     sites = summary.maps.sites
-    likely = sites[sites["p_site"] >= 0.5]
+    likely = sites[sites["p_site"] >= COUNTED_FROM]
     seen = kilns[kilns["observable"].astype(bool)]
     hidden = kilns[~kilns["observable"].astype(bool)]
     matches = match(

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -23,8 +24,8 @@ from pipeline.config import RunSettings
 from pipeline.survey import Survey, SurveyPlan
 from tiles.cells import CellGrid
 from tiles.coverage import COVERAGE
-from tiles.errors import ConfigError, ReleaseError
-from tiles.files import atomic_path
+from tiles.errors import ConfigError, ReleaseError, TableError
+from tiles.files import atomic_path, sha256_file
 from tiles.noised_counts import NOISED_COUNTS
 from tiles.partition import (
     REST,
@@ -36,6 +37,7 @@ from tiles.partition import (
 from tiles.tables import read_table, write_table
 
 PARTITION_FILE = "partition.parquet"
+OVERLAP_SHARE = 0.5  # of the region's cells; a partition that holds fewer was built for another
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,31 @@ class MapTables:
     groups: gpd.GeoDataFrame
     expected: Estimate
     cautions: tuple[str, ...]
+    inputs: dict[str, Any]
 
 
-def check_inputs(settings: RunSettings) -> None:
-    """Read the partition and the noised counts once before the work, so that errors come early.
+def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
+    """Check the partition and the noised counts before the work, so that errors come early.
 
     Raises:
         ConfigError: noised counts were given without the partition they belong to.
-        TableError: a file is no such table.
+        TableError: a file is no such table, or speaks of another region, class or period.
     """
-    if settings.partition is not None:
-        read_partition(settings.partition)
-    if settings.noised_counts is not None:
-        read_table(settings.noised_counts, NOISED_COUNTS)
-        if settings.partition is None:
+    if settings.partition is None:
+        if settings.noised_counts is not None:
             raise ConfigError(
                 f"{settings.noised_counts} belongs to a partition: give it with --partition."
             )
+        return
+    partition = read_partition(settings.partition)
+    known = set(partition["cell_ids"].explode())
+    ours = CellGrid().cells_of(plan.region.polygon)["cell_id"]
+    if ours.isin(known).mean() < OVERLAP_SHARE:
+        raise TableError(
+            f"{settings.partition} holds {ours.isin(known).sum()} of this region's {len(ours)} "
+            "cells: give the partition that was built for it."
+        )
+    take_release(settings, plan, partition, partition_sha256(settings.partition))
 
 
 def make_maps(
@@ -80,18 +90,31 @@ def make_maps(
     cells = expected_by_cell(sites, survey.coverage, Recall(**card.recall.model_dump()), site_class)
     hotspots = find_hotspots(cells, period, site_class.name)
     partition = take_partition(folder, plan, sites, settings)
-    release = take_release(folder, plan, partition, settings)
+    sha256 = partition_sha256(folder / PARTITION_FILE)
+    release = take_release(settings, plan, partition, sha256)
     groups = group_evidence(cells, hotspots, partition, period, release)
-    ranked = rank_sites(sites, hotspots, site_class, groups=groups, partition=partition)
+    ranked = rank_sites(sites, hotspots, site_class)
     total = expected_over(cells)
     warned = cautions(plan, card, survey, ranked)
     facts = _facts(plan, card, settings, total, release, warned)
     for frame, schema in ((ranked, SITES), (hotspots, HOTSPOTS), (groups, GROUPS)):
         write_table(frame, folder / f"{schema.name}.parquet", schema)
-    publish(groups, cells, ranked, plan.region, facts, folder / "public")
+    publish(groups, cells, ranked, facts, folder / "public")
     title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
     write_lists(ranked, folder / "restricted", title, site_class.disclaimer)
-    return MapTables(ranked, hotspots, groups, total, warned)
+    return MapTables(
+        ranked, hotspots, groups, total, warned, _inputs(folder, settings.noised_counts, release)
+    )
+
+
+def _inputs(folder: Path, counts: Path | None, release: Release | None) -> dict[str, Any]:
+    """What the maps were made from beside the survey, for the manifest."""
+    inputs: dict[str, Any] = {"partition_sha256": partition_sha256(folder / PARTITION_FILE)}
+    if counts is not None and release is not None:
+        inputs["release_id"] = release.release_id
+        inputs["noised_counts_sha256"] = sha256_file(counts)
+        inputs["epsilon"] = release.epsilon
+    return inputs
 
 
 def take_partition(
@@ -108,7 +131,7 @@ def take_partition(
 
 
 def take_release(
-    folder: Path, plan: SurveyPlan, partition: gpd.GeoDataFrame, settings: RunSettings
+    settings: RunSettings, plan: SurveyPlan, partition: gpd.GeoDataFrame, sha256: str
 ) -> Release | None:
     """Take from the noised counts what speaks of this survey's class and period.
 
@@ -119,7 +142,7 @@ def take_release(
     return select_release(
         read_table(settings.noised_counts, NOISED_COUNTS),
         partition["group_id"],
-        partition_sha256(folder / PARTITION_FILE),
+        sha256,
         plan.site_class.industry,
         plan.period,
     )

@@ -1,6 +1,7 @@
 """What a survey will look at, and the identity by which a run folder knows it again."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +9,17 @@ import rasterio
 import shapely
 
 from models.site_class import load_site_class
-from models.weights import LoadedWeights, default_weights, load_weights
+from models.weights import LoadedWeights, check_bands, default_weights, load_weights
 from pipeline.config import RunSettings
 from pipeline.survey import DetectorSpec, SurveyPlan
 from tiles.blocks import CORE_PX
-from tiles.catalog import find_scenes
+from tiles.catalog import Catalog, find_scenes
 from tiles.errors import RegionError, SceneError, WeightsError
 from tiles.files import sha256_file
 from tiles.region import Region, read_region, region_of
 from tiles.scene import GsdLimits, Scene
 
+NETWORK_BANDS = ("red", "green", "blue")  # what tiles.read gives, in its order
 UNDATED = "undated"  # the period where the imagery states no date and the user names none
 
 
@@ -37,22 +39,24 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
             f"{path} finds {weights.card.site_class}, not {site_class.name}: "
             "give other --weights or another --site-class."
         )
+    check_bands(weights.card, NETWORK_BANDS)
     limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
     catalog = find_scenes(settings.imagery, limits, settings.band_numbers)
     if settings.strict and catalog.broken:
         raise SceneError(catalog.broken[0].reason)
     return SurveyPlan(
         catalog=catalog,
-        region=_region(settings, catalog.scenes),
+        region=_region(settings, catalog),
         period=settings.period or period_of(catalog.scenes),
         site_class=site_class,
         detector=_detector_spec(settings, path, weights),
     ), weights
 
 
-def _region(settings: RunSettings, scenes: Sequence[Scene]) -> Region:
-    footprints = [scene.footprint for scene in scenes]
+def _region(settings: RunSettings, catalog: Catalog) -> Region:
+    footprints = [scene.footprint for scene in catalog.scenes]
     if settings.region is None:
+        footprints += [source.footprint for source in catalog.broken if source.footprint]
         return region_of(settings.name or "ground of the imagery", footprints)
     region = read_region(settings.region, settings.name)
     if not region.polygon.intersects(shapely.union_all(footprints)):
@@ -79,13 +83,14 @@ def _detector_spec(settings: RunSettings, path: Path, weights: LoadedWeights) ->
 
     device = resolve_device(settings.device)
     precision = resolve_precision(settings.precision, device)
-    return DetectorSpec(path.absolute(), device, precision, weights.card.halo_px)
+    return DetectorSpec(path.absolute(), weights.sha256, device, precision, weights.card.halo_px)
 
 
 def survey_identity(plan: SurveyPlan, weights: LoadedWeights) -> dict[str, Any]:
     """Everything that the survey's tables depend on, and nothing else.
 
-    Scenes count by name and content, so that imagery may be moved; the region by its shape.
+    Scenes count by name and content, so that imagery may be moved; the region by its shape. The
+    region's name and the period can be changed afterwards: only the maps are made again.
     """
     scenes = plan.catalog.scenes
     return {
@@ -93,11 +98,8 @@ def survey_identity(plan: SurveyPlan, weights: LoadedWeights) -> dict[str, Any]:
             {"scene_id": s.scene_id, "bands": s.bands.indexes, "sha256": _content(s)}
             for s in scenes
         ],
-        "left_out": [
-            {"file": source.path.name, "reason": source.reason} for source in plan.catalog.broken
-        ],
-        "region": {"name": plan.region.name, "wkb": shapely.to_wkb(plan.region.polygon, hex=True)},
-        "period": plan.period,
+        "left_out": [source.path.name for source in plan.catalog.broken],
+        "region": {"wkb": shapely.to_wkb(plan.region.polygon, hex=True)},
         "site_class": plan.site_class.model_dump(mode="json"),
         "weights": {
             "name": weights.card.name,
@@ -108,4 +110,5 @@ def survey_identity(plan: SurveyPlan, weights: LoadedWeights) -> dict[str, Any]:
         "device": plan.detector.device,
         "precision": plan.detector.precision,
         "core_px": CORE_PX,
+        "kilnlight": version("kilnlight"),
     }

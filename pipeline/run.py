@@ -11,14 +11,13 @@ from pipeline.config import RunSettings, to_toml
 from pipeline.mapping import check_inputs, make_maps
 from pipeline.plan import plan_survey, survey_identity
 from pipeline.progress import Screen
-from pipeline.run_folder import RunFolder
+from pipeline.run_folder import SURVEY_FILES, RunFolder
 from pipeline.summary import RunSummary
 from pipeline.survey import Survey, SurveyPlan, survey_region
 from tiles.coverage import COVERAGE
 from tiles.files import write_text
 from tiles.tables import read_table, write_table
 
-DETECTIONS_FILE, COVERAGE_FILE = "detections.parquet", "coverage.parquet"
 RUN_FILE = "run.toml"
 
 
@@ -45,16 +44,18 @@ def run(settings: RunSettings, screen: Screen) -> RunSummary:
     timings = Timings()
     with timings.step("plan"):
         plan, weights = plan_survey(settings)
-        check_inputs(settings)
+        check_inputs(settings, plan)
         identity = survey_identity(plan, weights)
         folder = RunFolder.open(settings.out)
     with folder.locked():
         with timings.step("survey"):
             survey = take_survey(folder, identity, plan, settings, screen)
         with timings.step("maps"):
+            write_table(survey.coverage, folder.path / SURVEY_FILES[1], COVERAGE)
             maps = make_maps(folder.path, plan, weights.card, survey, settings)
         write_text(folder.path / RUN_FILE, to_toml(settings))
-        folder.write_manifest(identity, {"result": survey.facts(), "seconds": timings.seconds})
+        parts = {"maps": maps.inputs, "result": survey.facts(), "seconds": timings.seconds}
+        folder.write_manifest(identity, parts)
     return RunSummary(folder.path, plan, survey, maps, timings.seconds)
 
 
@@ -66,11 +67,13 @@ def take_survey(
     screen: Screen,
 ) -> Survey:
     """Read the survey that the folder holds, or make it and put it there."""
-    detections, coverage = folder.path / DETECTIONS_FILE, folder.path / COVERAGE_FILE
-    if folder.holds(identity, (DETECTIONS_FILE, COVERAGE_FILE)):
+    detections, coverage = (folder.path / name for name in SURVEY_FILES)
+    if folder.holds(identity):
         screen.say(f"{folder.path} holds this very survey: it is used as it is.")
-        facts = folder.result()
-        return Survey(read_table(detections, DETECTIONS), read_table(coverage, COVERAGE), **facts)
+        found, seen = read_table(detections, DETECTIONS), read_table(coverage, COVERAGE)
+        # the months are what the user says of the imagery, and may be said after the survey
+        seen["period"] = plan.period
+        return Survey(found, seen, **folder.result())
     with folder.claimed_for(identity):
         survey = survey_region(plan, settings, screen)
         write_table(survey.detections, detections, DETECTIONS)

@@ -15,24 +15,13 @@ from tiles.errors import RunFolderError
 from tiles.files import sha256_file, write_text
 
 MANIFEST = "manifest.json"
-OPERATOR_ONLY = (
-    0o700  # the folder belongs to the operator; only what a tier holds is meant to leave
-)
+SURVEY_FILES = ("detections.parquet", "coverage.parquet")
+OPERATOR_ONLY = 0o700  # only what a tier holds is meant to leave the folder
+# whose versions change bytes
 PACKAGES = (
-    "kilnlight",
-    "torch",
-    "torchvision",
-    "rasterio",
-    "geopandas",
-    "shapely",
-    "pyproj",
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "dask",
-    "folium",
-    "opendp",
-)  # whose versions change bytes
+    *("kilnlight", "torch", "torchvision", "rasterio", "geopandas", "shapely", "pyproj"),
+    *("numpy", "pandas", "pyarrow", "dask", "folium", "opendp"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +29,7 @@ class RunFolder:
     """A folder that holds one survey and everything made from it."""
 
     path: Path
+    is_new: bool = False
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -50,6 +40,9 @@ class RunFolder:
         """
         if path.exists() and not path.is_dir():
             raise RunFolderError(f"{path} is a file, not a folder: choose another --out.")
+        is_new = not path.exists()
+        if not is_new and any(path.iterdir()) and cls(path).manifest() is None:
+            raise RunFolderError(f"{path} holds other files: choose an empty --out.")
         try:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(OPERATOR_ONLY)
@@ -60,10 +53,7 @@ class RunFolder:
             raise RunFolderError(
                 f"{path} cannot be written ({error.strerror}): choose another --out."
             ) from error
-        folder = cls(path)
-        if any(path.iterdir()) and not (path / MANIFEST).exists():
-            raise RunFolderError(f"{path} holds other files: choose an empty --out.")
-        return folder
+        return cls(path, is_new)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -85,7 +75,7 @@ class RunFolder:
 
     @contextmanager
     def claimed_for(self, survey: Mapping[str, Any]) -> Iterator[None]:
-        """Note in an empty folder whose it is while a survey runs; empty it again if that fails.
+        """Note in an empty folder whose it is while a survey runs; take that back if it fails.
 
         A survey that is killed leaves the note, and the same run may start again in the folder.
         """
@@ -93,9 +83,10 @@ class RunFolder:
         try:
             yield
         except BaseException:
-            for file in self.path.iterdir():
-                file.unlink()
-            self.path.rmdir()
+            for name in (*SURVEY_FILES, MANIFEST):
+                (self.path / name).unlink(missing_ok=True)
+            if self.is_new and not any(self.path.iterdir()):
+                self.path.rmdir()
             raise
 
     def manifest(self) -> dict[str, Any] | None:
@@ -108,19 +99,20 @@ class RunFolder:
         if not file.exists():
             return None
         try:
-            loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            loaded = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunFolderError(
                 f"{file} is damaged ({error}): run again into an empty --out."
             ) from error
+        if not isinstance(loaded, dict) or not {"survey", "files"} <= loaded.keys():
+            raise RunFolderError(f"{file} is another program's: choose an empty --out.")
         return loaded
 
-    def holds(self, survey: Mapping[str, Any], files: tuple[str, ...]) -> bool:
+    def holds(self, survey: Mapping[str, Any]) -> bool:
         """Say whether the folder holds this very survey, whole and unchanged.
 
         Args:
             survey: inputs, settings and weights, as `manifest()["survey"]` has them.
-            files: names of the tables that the survey wrote.
 
         Raises:
             RunFolderError: it holds another survey, or one of those tables was changed.
@@ -128,14 +120,14 @@ class RunFolder:
         manifest = self.manifest()
         if manifest is None:
             return False
-        for key, value in survey.items():
-            if manifest["survey"].get(key) != value:
+        for key in sorted({*survey, *manifest["survey"]}):
+            if manifest["survey"].get(key) != survey.get(key):
                 raise RunFolderError(
                     f"{self.path} holds another run (its {key} differs): choose another --out."
                 )
         if not manifest["files"]:
             return False  # a survey that was begun and not ended
-        for name in files:
+        for name in SURVEY_FILES:
             file = self.path / name
             if not file.is_file() or sha256_file(file) != manifest["files"].get(name):
                 raise RunFolderError(

@@ -11,6 +11,7 @@ import rasterio
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from maps.expected import COUNTED_FROM
 from maps.linking import SITES
 from models.chips import read_tiles
 from models.evaluation import Evaluation, evaluate_detections, places_from_lonlat
@@ -19,7 +20,7 @@ from tiles.coverage import COVERAGE, SEARCHED
 from tiles.errors import DatasetError, RunFolderError
 from tiles.tables import read_table
 
-LIKELY = 0.5  # from this probability on a site counts as found, as in the summary of a run
+YES = ("true", "yes", "1")
 LABEL_EDGE_PX = 5  # labels of single tiles this near the edge are not counted either way
 
 
@@ -76,7 +77,7 @@ def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evalua
         found["p_site"].to_numpy(),
         places_from_lonlat(trusted["lon"].to_numpy(), trusted["lat"].to_numpy()),
         _searched_km2(coverage, region, ground),
-        LIKELY,
+        COUNTED_FROM,
         places_from_lonlat(doubtful["lon"].to_numpy(), doubtful["lat"].to_numpy()),
         name=f"{run_folder.name} against {truth.name}",
     )
@@ -115,12 +116,16 @@ def read_truth(path: Path) -> pd.DataFrame:
             table = pd.DataFrame(frame.drop(columns=frame.geometry.name)).assign(
                 lon=shapely.get_x(centres), lat=shapely.get_y(centres)
             )
+        if {"lon", "lat"} <= set(table.columns):
+            table = table.astype({"lon": float, "lat": float})
     except (OSError, ValueError, pyogrio.errors.DataSourceError) as error:
         raise DatasetError(f"truth file {path} cannot be read: check it ({error}).") from error
     if not {"lon", "lat"} <= set(table.columns):
         raise DatasetError(f"truth file {path} has no columns lat and lon: name them so.")
-    trusted = table["trusted"].astype(bool) if "trusted" in table else True
-    return table[["lon", "lat"]].astype(float).assign(trusted=trusted)
+    trusted = pd.Series(True, table.index)
+    if "trusted" in table:
+        trusted = table["trusted"].astype(str).str.strip().str.lower().isin(YES)
+    return table[["lon", "lat"]].assign(trusted=trusted)
 
 
 def _labelled_tiles(folder: Path) -> pd.DataFrame:

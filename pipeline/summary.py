@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from maps.expected import COUNTED_FROM
 from pipeline.mapping import MapTables
 from pipeline.survey import Survey, SurveyPlan
 from tiles.coverage import SEARCHED
@@ -28,7 +29,7 @@ class RunSummary:
         title = self.plan.site_class.title.lower()
         expected = self.maps.expected
         hot = self.maps.hotspots["cluster_id"].nunique()
-        likely = int((self.maps.sites["p_site"] >= 0.5).sum())
+        likely = int((self.maps.sites["p_site"] >= COUNTED_FROM).sum())
         return [
             f"Searched {self.searched_km2:,.0f} of {self.region_km2:,.0f} km2{self._rest()}.",
             f"Found {likely:,} likely sites ({title}), {len(self.maps.sites):,} with the doubtful "

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import shapely
-from distributed import Client, WorkerPlugin, as_completed, get_worker
+from distributed import Client, KilledWorker, WorkerPlugin, as_completed, get_worker
 
 from models.detection import DETECTIONS, ArrayWindow, PixelOrigin, georeference
 from models.site_class import SiteClass
@@ -23,7 +23,7 @@ from pipeline.progress import Screen, SurveyBar
 from tiles.blocks import Block, plan_blocks
 from tiles.catalog import Catalog
 from tiles.coverage import STATUSES, CoverageMap, GroundStatus, sample_ground
-from tiles.errors import RegionError, SceneError
+from tiles.errors import RegionError, SceneError, SurveyError
 from tiles.read import BlockPixels, read_block
 from tiles.region import Region
 from tiles.scene import Scene
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 BLOCKS_PER_TASK = 4  # a few seconds of work: small next to a run, large next to Dask's overhead
 TASKS_PER_WORKER = 3  # futures in flight a worker: it never waits, and results never pile up
+NOTHING_USABLE = (
+    "every pixel is nodata or under cloud; number types other than uint8 must hold reflectance, "
+    "as uint16 times 10,000 or as a fraction"
+)
 FAILED = STATUSES.index("failed")
 
 
@@ -43,9 +47,15 @@ class DetectorSpec:
     """What a worker needs to build its detector; device and precision are resolved."""
 
     weights: Path
+    weights_sha256: str
     device: str
     precision: str
     halo_px: int
+
+    @property
+    def plugin_name(self) -> str:
+        """Name of the worker plugin that holds this very detector."""
+        return f"kilnlight-{self.weights_sha256[:16]}-{self.device}-{self.precision}"
 
 
 @dataclass(frozen=True)
@@ -61,11 +71,12 @@ class SurveyPlan:
 
 @dataclass(frozen=True)
 class SurveyTask:
-    """A few blocks of one scene."""
+    """A few blocks of one scene; `detector` names the worker plugin that searches them."""
 
     scene: Scene
     blocks: tuple[Block, ...]
     site_class: SiteClass
+    detector: str
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,7 @@ def survey_region(plan: SurveyPlan, settings: RunSettings, screen: Screen) -> Su
 
     Raises:
         RegionError: the region and the imagery do not overlap.
+        SurveyError: worker processes keep dying.
         SceneError: nothing could be searched, or something failed and the settings are strict.
     """
     tasks = list(plan_tasks(plan))
@@ -125,8 +137,14 @@ def survey_region(plan: SurveyPlan, settings: RunSettings, screen: Screen) -> Su
         screen.survey(sum(len(task.blocks) for task in tasks)) as bar,
     ):
         client.register_plugin(LoadDetector(plan.detector))
-        for results in run_tasks(client, tasks, in_flight):
-            collected.add(results, bar)
+        try:
+            for results in run_tasks(client, tasks, in_flight):
+                collected.add(results, bar)
+        except KilledWorker as error:
+            raise SurveyError(
+                "worker processes died again and again, most likely for want of memory: give "
+                "fewer --workers."
+            ) from error
     return collected.finish(plan)
 
 
@@ -135,7 +153,7 @@ def plan_tasks(plan: SurveyPlan) -> Iterator[SurveyTask]:
     for scene in plan.catalog.scenes:
         blocks = plan_blocks(scene, plan.detector.halo_px, plan.region.polygon)
         while batch := tuple(islice(blocks, BLOCKS_PER_TASK)):
-            yield SurveyTask(scene, batch, plan.site_class)
+            yield SurveyTask(scene, batch, plan.site_class, plan.detector.plugin_name)
 
 
 def run_tasks(
@@ -154,12 +172,13 @@ def run_tasks(
 
 
 class LoadDetector(WorkerPlugin):
-    """Loads the network once a worker process."""
+    """Loads the network once a worker process.
 
-    name = "kilnlight-detector"
+    Named after the weights, so that two surveys on one scheduler keep their own.
+    """
 
     def __init__(self, spec: DetectorSpec) -> None:
-        self.spec = spec
+        self.spec, self.name = spec, spec.plugin_name
         self.detector: Detector
 
     def setup(self, worker: Worker) -> None:
@@ -176,7 +195,7 @@ def load_detector(spec: DetectorSpec) -> Detector:
 
 def search_task(task: SurveyTask) -> list[BlockResult]:
     """Search the blocks of a task with the worker's own detector."""
-    plugin = cast(LoadDetector, get_worker().plugins[LoadDetector.name])
+    plugin = cast(LoadDetector, get_worker().plugins[task.detector])
     detector = plugin.detector
     return [search_block(detector, task.scene, block, task.site_class) for block in task.blocks]
 
@@ -266,7 +285,7 @@ class Collector:
                 self.ground.add_polygon(overlap, "failed")
         coverage = self.ground.table(plan.region, plan.period)
         if not (coverage["status"] == "searched").any():
-            reason = min(self.failures, default="every pixel is nodata or under cloud")
+            reason = min(self.failures, default=NOTHING_USABLE)
             raise SceneError(f"nothing in the region could be searched: {reason}")
         return Survey(
             detections=_sorted(self.tables, plan.region),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import glob
+from itertools import count
 from pathlib import Path
 
 import rasterio
@@ -11,7 +12,7 @@ import shapely
 from rasterio.errors import CRSError, RasterioError
 from rasterio.warp import transform_bounds
 
-from tiles.errors import SceneError
+from tiles.errors import SceneError, UnfitSceneError
 from tiles.scene import Bands, GsdLimits, Scene, open_scene
 
 SUFFIXES = {
@@ -57,7 +58,9 @@ def find_scenes(sources: Sequence[str], limits: GsdLimits, bands: Bands | None =
         try:
             scenes.append(open_scene(path, scene_id, limits, bands))
         except SceneError as error:
-            broken.append(BrokenSource(path, str(error), _footprint(path)))
+            # imagery of another kind was never meant to be searched: its ground is not ours
+            known = None if isinstance(error, UnfitSceneError) else _footprint(path)
+            broken.append(BrokenSource(path, str(error), known))
     if not scenes:
         others = f" (and {len(broken) - 1} more files failed)" if len(broken) > 1 else ""
         raise SceneError(broken[0].reason + others)
@@ -87,11 +90,14 @@ def _footprint(path: Path) -> shapely.Polygon | None:
 
 
 def _scene_ids(paths: Sequence[Path]) -> list[str]:
-    """File stems; where two are alike, numbered in the order of their paths."""
-    total = Counter(path.stem for path in paths)
-    seen: Counter[str] = Counter()
+    """File stems; where two are alike, numbered in the order of their paths until free."""
+    stems = Counter(path.stem for path in paths)
+    taken = {stem for stem, times in stems.items() if times == 1}
     ids = []
     for path in paths:
-        seen[path.stem] += 1
-        ids.append(f"{path.stem}-{seen[path.stem]}" if total[path.stem] > 1 else path.stem)
+        name = path.stem
+        if stems[name] > 1:
+            name = next(f"{path.stem}-{n}" for n in count(1) if f"{path.stem}-{n}" not in taken)
+            taken.add(name)
+        ids.append(name)
     return ids

@@ -1,6 +1,7 @@
 """One equal-area grid for every survey: squares of EPSG:6933, named by row and column."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyproj
 import shapely
+from pyproj.enums import TransformDirection
 from shapely.geometry.base import BaseGeometry
+from shapely.geometry.polygon import orient
 
 from tiles.errors import RegionError
 
@@ -151,3 +154,32 @@ def unproject(geometries: npt.ArrayLike) -> gpd.GeoSeries:
 def cell_polygons(cell_ids: list[str]) -> gpd.GeoSeries:
     """Return the squares of cells as polygons in EPSG:4326."""
     return unproject(np.array([Cell.parse(c).square for c in cell_ids], dtype=object))
+
+
+def join_cells(cell_ids: Iterable[str]) -> BaseGeometry:
+    """Return the union of cells of one size as a polygon in longitude, latitude (EPSG:4326).
+
+    The squares are joined in whole rows and columns and brought to degrees afterwards: joined in
+    metres, squares that touch can differ in the last bit and leave slivers.
+    """
+    cells = sorted(Cell.parse(str(cell_id)) for cell_id in cell_ids)
+    if not cells:
+        return shapely.MultiPolygon()
+    cols = np.array([cell.col for cell in cells])
+    rows = np.array([cell.row for cell in cells])
+    union = shapely.union_all(shapely.box(cols, -rows - 1, cols + 1, -rows))
+    size_m = cells[0].size_m
+
+    def to_degrees(steps: FloatArray) -> FloatArray:
+        x_m, y_m = GRID_WEST_M + steps[:, 0] * size_m, GRID_NORTH_M + steps[:, 1] * size_m
+        inverse = TransformDirection.INVERSE
+        return np.column_stack(to_equal_area().transform(x_m, y_m, direction=inverse))
+
+    plain = shapely.normalize(shapely.simplify(union, 0))
+    return counter_clockwise(shapely.transform(plain, to_degrees))
+
+
+def counter_clockwise(geometry: BaseGeometry) -> BaseGeometry:
+    """Return a polygon whose outer rings run counter-clockwise, as RFC 7946 wants them."""
+    parts = [orient(part) for part in shapely.get_parts(geometry)]
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)

@@ -11,6 +11,7 @@ CLOUD_UINT8 = 247  # a Sentinel-2 true-colour image saturates at 255 (reflectanc
 CLOUD_REFLECTANCE = 0.35  # Level-2A reflectance of thick cloud; bright soil stays below 0.3
 CLOUD_PATCH_PX = 15  # white over 150 m: larger than any roof of a brick belt's villages
 CLOUD_MARGIN_PX = 10  # the thin edge of a cloud, 100 m
+FILL_PATCH_PX = 9  # black over 90 m: shadow is never 0 in all bands over that much ground
 MASK_REACH_PX = CLOUD_PATCH_PX + CLOUD_MARGIN_PX  # how far a pixel's status depends on others
 
 StatusArray = npt.NDArray[np.uint8]
@@ -28,9 +29,22 @@ def pixel_status(pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) 
         (y, x) indexes into `tiles.coverage.STATUSES`: searched, cloud or nodata.
     """
     finite = np.isfinite(pixels).all(axis=0) if pixels.dtype.kind == "f" else True
-    status = np.where(valid & finite, SEARCHED, NODATA).astype(np.uint8)
+    status = np.where(valid & finite & ~_black_fill(pixels), SEARCHED, NODATA).astype(np.uint8)
     status[_thick_cloud(pixels) & (status == SEARCHED)] = CLOUD
     return status
+
+
+def _black_fill(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """0 in all bands over a square of FILL_PATCH_PX: a border that no nodata tag tells of.
+
+    Sentinel-2's own true-colour images have such borders. Pixels beyond the array count as black.
+    """
+    black = np.asarray((pixels == 0).all(axis=0), dtype=np.bool_)
+    if not black.any():
+        return black
+    square = np.ones((FILL_PATCH_PX, FILL_PATCH_PX), dtype=bool)
+    core = ndimage.binary_erosion(black, structure=square, border_value=1)
+    return np.asarray(ndimage.binary_dilation(core, structure=square) & black, dtype=np.bool_)
 
 
 def _thick_cloud(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

@@ -20,12 +20,20 @@ class TableError(KilnlightError):
     """A table whose file, schema version or columns are not what its reader expects."""
 
 
+class UnfitSceneError(SceneError):
+    """Imagery of another kind than the sites sought can be seen in; no part of a survey."""
+
+
 class ConfigError(KilnlightError):
     """A setting that is unknown, missing or out of range."""
 
 
 class RunFolderError(KilnlightError):
     """An output folder that cannot be used for this run."""
+
+
+class SurveyError(KilnlightError):
+    """A survey that cannot go on."""
 
 
 class WeightsError(KilnlightError):

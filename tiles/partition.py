@@ -10,10 +10,8 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import shapely
-from shapely.geometry.base import BaseGeometry
 
-from tiles.cells import GRID_NORTH_M, GRID_WEST_M, Cell, unproject
+from tiles.cells import Cell, join_cells
 from tiles.errors import ConfigError, RegionError, TableError
 from tiles.files import sha256_file
 from tiles.tables import Column, TableSchema, read_table, write_table
@@ -32,7 +30,7 @@ PARTITION = TableSchema(
         Column(
             "cell_ids", "list[string]", "the group's cells; each cell of the region stands once"
         ),
-        Column("k_lower", "int64", "at least so many real sites, with 90 % confidence"),
+        Column("k_lower", "int64", "at least so many real sites, by the lower ends p_low"),
         Column("area_km2", "float64", "area of the group's cells inside the region"),
     ),
     geometry_doc="the group's whole cells, joined",
@@ -44,10 +42,10 @@ class _Ground:
     """What the rule looks at: the region's cells, their areas and the chances of their sites."""
 
     area_km2: Mapping[Cell, float]
-    p_site: Mapping[Cell, Sequence[float]]
+    p_low: Mapping[Cell, Sequence[float]]
 
     def k_lower(self, cells: Iterable[Cell]) -> int:
-        return lower_site_count([p for cell in cells for p in self.p_site.get(cell, ())])
+        return lower_site_count([p for cell in cells for p in self.p_low.get(cell, ())])
 
 
 @dataclass(frozen=True)
@@ -67,22 +65,21 @@ class _Group:
         return self.square.cell_id if self.whole else f"{self.square.cell_id}_part"
 
 
-def lower_site_count(p_site: npt.ArrayLike, confidence: float = CONFIDENCE) -> int:
+def lower_site_count(chances: npt.ArrayLike, confidence: float = CONFIDENCE) -> int:
     """Return the largest m with P(at least m of the sites are real) >= `confidence`.
 
     The number of real sites among independent candidates is Poisson-binomial; its distribution is
     convolved exactly, one site after the other (Y. Hong, "On computing the distribution function
-    for the Poisson binomial distribution", CSDA 59, 2013). Candidates whose calibrated errors are
-    correlated are outside the model: then the true bound is lower.
+    for the Poisson binomial distribution", CSDA 59, 2013). Errors that candidates share are outside
+    the model: `build_partition` therefore hands in the lower ends of their intervals.
 
     Args:
-        p_site: calibrated probability of each candidate to be a real site, in [0, 1].
+        chances: probability of each candidate to be a real site, in [0, 1].
         confidence: one-sided, in (0, 1).
     """
     # Sorted, so that rounding (and with it the bytes of the file) depends on no order of rows.
-    chances = np.sort(np.asarray(p_site, dtype=np.float64))
     mass = np.ones(1)  # mass[n] = P(n real sites)
-    for p in chances:
+    for p in np.sort(np.asarray(chances, dtype=np.float64)):
         grown = np.zeros(mass.size + 1)
         grown[:-1] = mass * (1.0 - p)
         grown[1:] += mass * p
@@ -100,8 +97,13 @@ def build_partition(
     square, twice as wide, is joined where it holds k together; what is left then goes to the next
     square, up to `max_size_m`. What never reaches k becomes the group "rest".
 
+    Sites count with p_low, the lower end of the 90 % interval of their probability, not with
+    p_site. The doubt about the calibration curve is one doubt for all candidates: it does not
+    average out over hundreds of weak ones, as the sum of independent draws would have it, and with
+    p_site such sums made groups that held fewer than k real sites.
+
     Args:
-        sites: one row a site with cell_id and the calibrated p_site in [0, 1].
+        sites: one row a site with cell_id and p_low in [0, 1].
         cells: the region's cells as CellGrid.cells_of gives them: cell_id and area_km2.
         k: real sites that a group must hold, at least 2.
         max_size_m: width of the widest square, the cell's width times a power of two.
@@ -113,7 +115,7 @@ def build_partition(
     Raises:
         ConfigError: k or max_size_m is out of range.
         RegionError: there is no cell, one is named twice, or sizes are mixed.
-        TableError: a p_site is no probability.
+        TableError: a p_low is no probability.
     """
     if k < SMALLEST_K:
         raise ConfigError(f"k is {k}: a group must hold at least {SMALLEST_K} sites, 5 is usual.")
@@ -129,7 +131,9 @@ def build_partition(
                 math.fsum(ground.area_km2[cell] for cell in group.cells) for group in groups
             ],
         },
-        geometry=unproject(np.array([_outline(g.cells) for g in groups], dtype=object)),
+        geometry=gpd.GeoSeries(
+            [join_cells(cell.cell_id for cell in group.cells) for group in groups], crs="EPSG:4326"
+        ),
     )
 
 
@@ -179,12 +183,12 @@ def _ground(sites: pd.DataFrame, cells: pd.DataFrame) -> _Ground:
         )
     if len({cell.size_m for cell in area_km2}) > 1:
         raise RegionError("the region's cells are of several sizes: take those of one grid.")
-    p_site: dict[Cell, list[float]] = defaultdict(list)
-    for cell_id, p in zip(sites["cell_id"], sites["p_site"], strict=True):
+    p_low: dict[Cell, list[float]] = defaultdict(list)
+    for cell_id, p in zip(sites["cell_id"], sites["p_low"], strict=True):
         if not 0.0 <= p <= 1.0:  # also true for a missing value
-            raise TableError(f"p_site of a site in cell {cell_id} is {p}: it must lie in 0 to 1.")
-        p_site[Cell.parse(str(cell_id))].append(float(p))
-    return _Ground(dict(sorted(area_km2.items())), p_site)
+            raise TableError(f"p_low of a site in cell {cell_id} is {p}: it must lie in 0 to 1.")
+        p_low[Cell.parse(str(cell_id))].append(float(p))
+    return _Ground(dict(sorted(area_km2.items())), p_low)
 
 
 def _square_sizes_m(cell_size_m: int, max_size_m: int) -> list[int]:
@@ -221,19 +225,6 @@ def _squares(cells: Iterable[Cell], size_m: int) -> dict[Cell, list[Cell]]:
     for cell in cells:
         squares[cell.parent(size_m // cell.size_m)].append(cell)
     return squares
-
-
-def _outline(cells: Sequence[Cell]) -> BaseGeometry:
-    """The cells joined, in EPSG:6933 metres.
-
-    Joined as whole numbers of rows and columns, where neighbours share their corners exactly;
-    in metres the corners differ in the last bit and the union would keep slivers.
-    """
-    rows = np.array([cell.row for cell in cells], dtype=np.float64)
-    cols = np.array([cell.col for cell in cells], dtype=np.float64)
-    joined = shapely.normalize(shapely.union_all(shapely.box(cols, -rows - 1, cols + 1, -rows)))
-    size_m = cells[0].size_m
-    return shapely.transform(joined, lambda xy: xy * size_m + (GRID_WEST_M, GRID_NORTH_M))
 
 
 def _check(frame: gpd.GeoDataFrame, where: str) -> None:

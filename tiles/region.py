@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pyogrio.errors
 import shapely
+import shapely.errors
 from shapely.geometry.base import BaseGeometry
 
 from tiles.errors import RegionError
 
+DELAY_MONTHS = 3  # what is public speaks of a season that is over, not of who is there now
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 
 
@@ -47,6 +50,13 @@ class Period:
         first, _, last = text.strip().partition("/")
         return cls(first, last or first)
 
+    @property
+    def a_quarter_later(self) -> str:
+        """The first month that lies a whole quarter after the period."""
+        year, month = (int(part) for part in self.last.split("-"))
+        years, months = divmod(month + DELAY_MONTHS, 12)
+        return f"{year + years}-{months + 1:02d}"
+
     def holds(self, month: str) -> bool:
         """Say whether a month written as 2026-02 lies in the period."""
         return self.first <= month <= self.last
@@ -66,7 +76,8 @@ def read_region(path: Path, name: str | None = None) -> Region:
     if not path.is_file():
         raise RegionError(f"region file {path} is not there: check the path after --region.")
     try:
-        frame = gpd.read_file(path)
+        with np.errstate(invalid="ignore"):
+            frame = gpd.read_file(path)
     except (
         pyogrio.errors.DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -81,9 +92,11 @@ def read_region(path: Path, name: str | None = None) -> Region:
         raise RegionError(
             f"region file {path} has no coordinate system: save it with one, e.g. EPSG:4326."
         )
-    return Region(
-        name or path.stem, _one_polygon(frame.to_crs(4326).geometry, f"region file {path}")
-    )
+    try:
+        polygon = _one_polygon(frame.to_crs(4326).geometry, f"region file {path}")
+    except shapely.errors.GEOSException as error:
+        raise RegionError(f"region file {path} holds broken coordinates ({error}).") from error
+    return Region(name or path.stem, polygon)
 
 
 def region_of(name: str, footprints: Iterable[BaseGeometry]) -> Region:

@@ -12,15 +12,19 @@ import pyproj
 import rasterio
 import shapely
 from affine import Affine
+from pyproj import Geod
+from pyproj.exceptions import CRSError, ProjError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from tiles.errors import SceneError
+from tiles.errors import SceneError, UnfitSceneError
 
 WORKING_GSD_M = 10.0  # Sentinel-2's visible bands, which every set of weights so far was trained on
+NEARLY_WHOLE = 0.02  # UTM's scale alone moves a pixel's size by a thousandth
 AVERAGED_BELOW_M = 7.0  # finer pixels are averaged to 10 m; 7 to 12 m is worked on as it is
-METRES_PER_DEGREE = 111_320.0  # of latitude, and of longitude at the equator (WGS 84, mean)
+HALF_WAY_ROUND_DEG = 180.0  # no scene is that wide; one that seems so crosses the antimeridian
+LAST_LATITUDE_DEG = 84.0  # where UTM ends, and within the grid of cells
 EDGE_STEPS = 16  # points per edge of a footprint: a UTM edge of 110 km bends by metres in degrees
 SENTINEL_BANDS = ("B04", "B03", "B02")  # red, green, blue by their Sentinel-2 names
 DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -146,9 +150,16 @@ def open_scene(path: Path, scene_id: str, limits: GsdLimits, bands: Bands | None
     """
     try:
         with rasterio.open(path) as dataset:
-            return _describe(dataset, path, scene_id, limits, bands)
+            scene = _describe(dataset, path, scene_id, limits, bands)
+            _check_place(scene)
+            return scene
     except RasterioError as error:
         raise SceneError(f"{path} is no raster that can be opened: check the file.") from error
+    except (CRSError, ProjError) as error:
+        raise SceneError(
+            f"{path} has a coordinate system that cannot be brought to longitude and latitude: "
+            "georeference it anew."
+        ) from error
 
 
 def _describe(
@@ -158,12 +169,12 @@ def _describe(
         raise SceneError(f"{path} has no coordinate system: georeference it first.")
     native = pixel_size(dataset)
     if min(native.x_m, native.y_m) < limits.finest_m:
-        raise SceneError(
+        raise UnfitSceneError(
             f"{path} has pixels of {min(native.x_m, native.y_m):.2g} m, finer than the "
             f"{limits.finest_m:g} m that were tried: average them first."
         )
     if max(native.x_m, native.y_m) > limits.coarsest_m:
-        raise SceneError(
+        raise UnfitSceneError(
             f"{path} has pixels of {max(native.x_m, native.y_m):.0f} m, too coarse to show the "
             f"sites sought: use imagery of {limits.coarsest_m:.0f} m or finer."
         )
@@ -172,9 +183,11 @@ def _describe(
         raise SceneError(
             f"{path} has {dataset.count} bands, not {max(chosen.indexes)}: set --bands."
         )
-    shrink = WORKING_GSD_M if min(native.x_m, native.y_m) < AVERAGED_BELOW_M else None
-    across = shrink / native.x_m if shrink else 1.0
-    down = shrink / native.y_m if shrink else 1.0
+    if dataset.dtypes[chosen.red - 1].startswith("complex"):
+        raise SceneError(f"{path} holds complex numbers: use a true-colour image.")
+    fine = min(native.x_m, native.y_m) < AVERAGED_BELOW_M
+    across = _averaging_factor(native.x_m) if fine else 1.0
+    down = _averaging_factor(native.y_m) if fine else 1.0
     block_rows, block_cols = dataset.block_shapes[0]
     return Scene(
         scene_id=scene_id,
@@ -189,24 +202,44 @@ def _describe(
         date=_date(dataset, path),
         gsd=PixelSize(native.x_m * across, native.y_m * down),
         file_block=FileBlock(block_rows, block_cols),
-        resampled=shrink is not None,
+        resampled=fine,
     )
+
+
+def _averaging_factor(native_m: float) -> float:
+    """File pixels a working pixel: whole where that is nearly 10 m, so that none is cut in two."""
+    factor = WORKING_GSD_M / native_m
+    return float(round(factor)) if abs(factor - round(factor)) < NEARLY_WHOLE * factor else factor
 
 
 def pixel_size(dataset: DatasetReader) -> PixelSize:
-    """Measure a pixel in the middle of an open raster, on the ground."""
-    transform = dataset.transform
-    x_units = math.hypot(transform.a, transform.d)
-    y_units = math.hypot(transform.b, transform.e)
-    if not dataset.crs.is_geographic:
-        metres_per_unit = dataset.crs.linear_units_factor[1]
-        return PixelSize(x_units * metres_per_unit, y_units * metres_per_unit)
-    _, latitude = transform @ (dataset.width / 2, dataset.height / 2)
-    east_m = METRES_PER_DEGREE * math.cos(math.radians(latitude))
-    return PixelSize(
-        math.hypot(transform.a * east_m, transform.d * METRES_PER_DEGREE),
-        math.hypot(transform.b * east_m, transform.e * METRES_PER_DEGREE),
-    )
+    """Measure a pixel in the middle of an open raster on the ellipsoid, whatever the projection."""
+    col, row = dataset.width / 2, dataset.height / 2
+    corner = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    x, y = _apply(dataset.transform, col + corner[0], row + corner[1])
+    lon, lat = _transformer(dataset.crs.to_wkt(), "EPSG:4326").transform(x, y)
+    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+        raise SceneError(f"{dataset.name} lies nowhere on the globe: georeference it anew.")
+    _, _, metres = Geod(ellps="WGS84").inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
+    return PixelSize(float(metres[0]), float(metres[1]))
+
+
+def _check_place(scene: Scene) -> None:
+    """Refuse what the grid of cells cannot hold.
+
+    Raises:
+        SceneError: the outline crosses the antimeridian, reaches a pole, or is no place at all.
+    """
+    footprint = scene.footprint
+    west, south, east, north = footprint.bounds
+    if not math.isfinite(west + south + east + north):
+        raise SceneError(f"{scene.path} lies nowhere on the globe: georeference it anew.")
+    if east - west > HALF_WAY_ROUND_DEG:
+        raise SceneError(f"{scene.path} crosses the antimeridian: cut it in two at 180 degrees.")
+    if max(abs(south), abs(north)) > LAST_LATITUDE_DEG:
+        raise SceneError(f"{scene.path} lies beyond {LAST_LATITUDE_DEG:.0f} degrees of latitude.")
+    if not footprint.is_valid or footprint.area == 0:
+        raise SceneError(f"{scene.path} has an outline that crosses itself: georeference it anew.")
 
 
 def _find_bands(dataset: DatasetReader, path: Path) -> Bands:
@@ -232,7 +265,10 @@ def _find_bands(dataset: DatasetReader, path: Path) -> Bands:
 
 
 def _date(dataset: DatasetReader, path: Path) -> str | None:
-    """The day of acquisition (ISO) from the TIFF's own tag or from the file's name."""
+    """The day of acquisition (ISO) from the file's name, else from the TIFF's own tag.
+
+    The name goes first: a GIS that exports a scene puts the day of the export into the tag.
+    """
     stamp = str(dataset.tags().get("TIFFTAG_DATETIME", ""))[:10].replace(":", "-")
-    found = DATE_IN_NAME.search(stamp) or DATE_IN_NAME.search(path.stem)
+    found = DATE_IN_NAME.search(path.stem) or DATE_IN_NAME.search(stamp)
     return "-".join(found.groups()) if found else None

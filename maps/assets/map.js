@@ -169,11 +169,12 @@ var kilnlight = (function () {
     return group;
   }
 
-  function finish(map, control, bounds) {
+  function finish(map, control) {
+    var bounds = L.geoJSON(data("groups")).getBounds();
     document.getElementById("layers").appendChild(control.getContainer());
     map.fitBounds(bounds, {padding: [14, 14]});
     map.setMinZoom(map.getZoom() - 2);
-    map.setMaxBounds(L.latLngBounds(bounds).pad(1.5));
+    map.setMaxBounds(bounds.pad(1.5));
   }
 
   return {themeLayer: themeLayer, outline: outline, graticule: graticule, gaps: gaps, finish: finish};

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 COLUMNS = ("consent", "reporter", "lat", "lon", "month", "industry")
 CONSENT = frozenset({"yes", "true", "1"})  # anything else, an empty field too, is a refusal
-# What platforms write when nobody is named. Read as one reporter, several people would share one
-# draw, and one of them leaving could move another's count: sensitivity 2, not 1.
+# What platforms write when nobody is named, as letters and digits alone ("n.a." is na). Read as one
+# reporter, several people would share one draw, and one of them leaving could move another's count:
+# sensitivity 2, not 1.
 NOBODY = frozenset(
-    {"", "-", "?", "0", "n/a", "na", "nan", "none", "null", "anonymous", "anon", "unknown"}
+    {"anon", "guest", "na", "nan", "nil", "nobody", "noname", "none", "null", "test", "undefined"}
+    | {f"not{word}" for word in ("applicable", "available", "given", "provided")}
 )
+NOBODY_STARTS = ("anonymous", "unknown")  # whatever follows: "anonymous user", "unknown-2"
+# Format marks and controls, invisible and pasted along with a number: bidi marks, joiners, U+00AD.
+UNSEEN = frozenset({"Cf", "Cc"})
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 # Codes of the list ForcedLabourIndustry of the Human Trafficking Case Data Standard v2 (IOM / UN
@@ -134,14 +139,26 @@ def closed_gate(passed: Iterable[Gate]) -> Gate | None:
 
 
 def fold(text: str) -> str:
-    """Bring spellings of one id together: compatibility forms, case and blanks (Unicode NFKC)."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Bring spellings of one id together: unseen characters, compatibility forms, case, blanks.
+
+    Controls that are blanks (tab, line end) count as blanks. The rest is Unicode's NFKC and case
+    folding, and NFKC again, since case folding can leave its form.
+    """
+    seen = "".join(c for c in text if c.isspace() or unicodedata.category(c) not in UNSEEN)
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", seen).casefold())
+    return " ".join(folded.split())
+
+
+def names_somebody(reporter: str) -> bool:
+    """Whether a folded id is more than a placeholder: it has a letter or a digit other than 0."""
+    plain = "".join(c for c in reporter if c.isalnum())
+    return bool(plain.strip("0")) and plain not in NOBODY and not plain.startswith(NOBODY_STARTS)
 
 
 def _gates(row: _Row, period: Period, industries: frozenset[str]) -> list[Gate]:
     tests = (
         (Gate.CONSENT, row.consent in CONSENT),
-        (Gate.REPORTER, row.reporter not in NOBODY),
+        (Gate.REPORTER, names_somebody(row.reporter)),
         (Gate.MONTH, period.holds(row.month)),
         (Gate.INDUSTRY, row.industry in industries),
         (Gate.PLACE, row.lat is not None and row.lon is not None),
@@ -227,7 +244,7 @@ def _next_row(reader: "Reader", path: Path) -> list[str] | None:
         broken = reader.line_num
     raise ReportError(
         f"{path}, line {broken}: this is no CSV row (an open quote, a stray line end or a field "
-        "of over 100,000 letters): repair the line."
+        f"of over {csv.field_size_limit():,} letters): repair the line."
     )
 
 

@@ -1,8 +1,10 @@
 """The ledger of one region: every release of noised counts, hash-chained, checked before the next.
 
-One file is one account. A month may be released once: a second draw over the same months would
-let readers average the noise away, under whatever partition or list of industries it was drawn.
-Losses add up over the file (sequential composition) and may not exceed the account's limit.
+One file is one account of one region on one partition. A month may be released once: a second draw
+over the same months would let readers average the noise away, under whatever list of industries it
+was drawn. Counts on other groups would let them subtract groups that overlap, down to places with
+fewer sites than any group. Losses add up over the file (sequential composition) and may not exceed
+the account's limit.
 
 The chain shows changed, removed or reordered lines in the middle. It cannot show that the newest
 lines were cut off, nor that somebody started another file: keep a copy, and one file a region.
@@ -86,11 +88,18 @@ class Ledger:
                 return line
         return None
 
-    def check_allows(self, period: Period, epsilon: float, limit: float) -> None:
+    def line_of_file(self, sha256: str) -> LedgerLine | None:
+        """Return the release whose noised counts have this SHA-256, if there is one."""
+        return next((line for line in self.lines if line.output_sha256 == sha256), None)
+
+    def check_allows(
+        self, period: Period, partition_sha256: str, epsilon: float, limit: float
+    ) -> None:
         """Refuse what the account does not allow.
 
         Raises:
-            ReleaseError: a month was released before, or the sum would pass `limit`.
+            ReleaseError: a month was released before, the earlier releases are of another
+                partition, or the sum would pass `limit`.
         """
         earlier = self.line_over(period)
         if earlier is not None:
@@ -100,11 +109,23 @@ class Ledger:
                 "draw would let the noise be averaged away; if that release was interrupted, run "
                 "its command again."
             )
+        self._check_partition(partition_sha256)
         total = self.epsilon_spent + epsilon
         if total > limit + ROUNDING:
+            spent = self.epsilon_spent >= limit - ROUNDING
             raise ReleaseError(
                 f"ledger {self.path} would reach epsilon {total:g} of at most {limit:g}: "
-                "release with a smaller epsilon, or wait."
+                + ("it is spent, release no more." if spent else "release with a smaller epsilon.")
+            )
+
+    def _check_partition(self, sha256: str) -> None:
+        other = next((line for line in self.lines if line.partition_sha256 != sha256), None)
+        if other is not None:
+            raise ReleaseError(
+                f"ledger {self.path} is of the partition with SHA-256 "
+                f"{other.partition_sha256[:12]}... and the one given has {sha256[:12]}...: give "
+                "the partition of its earlier releases, since counts on other groups could be "
+                "subtracted from each other; another region needs a ledger of its own."
             )
 
     def append(self, line: LedgerLine) -> None:
@@ -139,7 +160,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     """
     path = path.resolve()  # two names of one ledger must meet at one lock
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         folder = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
         raise ReleaseError(
@@ -151,6 +172,14 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
         yield Ledger(path, lines, head_sha256)
     finally:
         os.close(folder)  # gives the lock back, as the end of the process would
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it; when this returns, their names are on the disk."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
 
 
 def sync_folder(folder: Path) -> None:

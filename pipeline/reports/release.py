@@ -11,8 +11,9 @@ The order is what makes it safe; each step runs only when all before it have suc
 Killed before 4 is done, nothing is recorded and nothing is visible: the hidden draw was seen by
 nobody but the operator, who has the reports anyway, and the next attempt throws it away. Killed
 after 4, the release is recorded and its file waits in the hidden folder: the same command then
-performs step 5 with that very file (its hash must be the recorded one) and draws nothing. There is
-no moment at which a visible file is not recorded.
+performs step 5 with that very file (its hash must be the recorded one) and draws nothing; any other
+release to the same name is refused until then. There is no moment at which a visible file is not
+recorded.
 
 Given a file that can be read, whether there is a release never depends on what the reports say,
 not even when none counts: that a file exists would tell as much as a count without noise.
@@ -41,12 +42,12 @@ from pipeline.reports.intake import (
     closed_gate,
     read_reports,
 )
-from pipeline.reports.ledger import Ledger, LedgerLine, open_ledger, sync_folder
+from pipeline.reports.ledger import Ledger, LedgerLine, make_folder, open_ledger, sync_folder
 from pipeline.reports.noise import Noise
 from tiles.errors import ReleaseError
 from tiles.files import sha256_file
 from tiles.noised_counts import NOISED_COUNTS
-from tiles.partition import K_SITES, REST, partition_sha256, read_partition
+from tiles.partition import K_SITES, REST, SMALLEST_K, partition_sha256, read_partition
 from tiles.region import Period
 from tiles.tables import write_table
 
@@ -72,7 +73,7 @@ class ReleaseSettings(BaseModel):
         industries: HTCDS v2 codes to count, fixed before reports are looked at.
         epsilon: privacy loss of this release for one reporter, 0.001 at least.
         max_epsilon_total: what the losses in the ledger may add up to.
-        k: real sites (lower 90 % bound) that every group of the partition must hold.
+        k: real sites (lower 90 % bound) that every group of the partition must hold, at least 2.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,6 +95,15 @@ class ReleaseSettings(BaseModel):
         if not SMALLEST_EPSILON <= value < float("inf"):  # refuses NaN too
             raise ReleaseError(
                 f"epsilon {value} is out of range: {SMALLEST_EPSILON} to 4 is usual."
+            )
+        return value
+
+    @field_validator("k")
+    @classmethod
+    def _hides(cls, value: int) -> int:
+        if value < SMALLEST_K:
+            raise ReleaseError(
+                f"k is {value}: a group must hold at least {SMALLEST_K} sites, {K_SITES} is usual."
             )
         return value
 
@@ -122,7 +132,7 @@ class ReleaseSettings(BaseModel):
 
 @dataclass(frozen=True)
 class ReleaseSummary:
-    """What the operator is told; all but `note` may be written down.
+    """What the operator is told; nothing in it depends on what the reports say.
 
     Attributes:
         release_id: the release's name in the ledger.
@@ -135,7 +145,6 @@ class ReleaseSummary:
         scale: of the discrete Laplace noise, in reporters.
         ledger_begun: the ledger was not there before; a mistyped path begins a second account.
         resumed: no noise was drawn, the file of an interrupted release was put in its place.
-        note: for the screen only, never for a file: why no row was counted, if none was.
     """
 
     release_id: str
@@ -148,7 +157,6 @@ class ReleaseSummary:
     scale: float
     ledger_begun: bool
     resumed: bool
-    note: str | None
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ def release_counts(settings: ReleaseSettings) -> ReleaseSummary:
     partition = _read_checked_partition(settings)
     layout = Layout.of(partition, settings.industries)
     noise = Noise.of(settings.epsilon)
-    intake = read_reports(settings.reports, settings.period, settings.industries)
+    reports = read_reports(settings.reports, settings.period, settings.industries).reports
     with open_ledger(settings.ledger) as ledger:
         if settings.output.exists():
             raise ReleaseError(
@@ -196,8 +204,13 @@ def release_counts(settings: ReleaseSettings) -> ReleaseSummary:
         begun = not ledger.lines
         interrupted = _interrupted(settings, ledger)
         if interrupted is None:
-            ledger.check_allows(settings.period, settings.epsilon, settings.max_epsilon_total)
-            counts = noise.add(exact_vector(intake.reports, layout))
+            ledger.check_allows(
+                settings.period,
+                partition_sha256(settings.partition),
+                settings.epsilon,
+                settings.max_epsilon_total,
+            )
+            counts = noise.add(exact_vector(reports, layout))
             line = _record(settings, ledger, _rows(partition, layout, counts), noise)
         else:
             line = interrupted
@@ -213,12 +226,14 @@ def release_counts(settings: ReleaseSettings) -> ReleaseSummary:
             scale=line.scale,
             ledger_begun=begun,
             resumed=interrupted is not None,
-            note=_note(intake, layout),
         )
 
 
 def check_reports(settings: ReleaseSettings) -> str | None:
     """Say, for the screen only, why no row would be counted; None when one would. Spends nothing.
+
+    Whether any row counts is an exact fact. A release therefore never says it, since what a release
+    says ends up in the logs of whatever runs it.
 
     Raises:
         ReportError: the report file cannot be used.
@@ -250,13 +265,25 @@ def _note(intake: Intake, layout: Layout) -> str | None:
 
 
 def _interrupted(settings: ReleaseSettings, ledger: Ledger) -> LedgerLine | None:
-    """The recorded release of this period whose file a crash left in the hidden folder."""
-    line = ledger.line_over(settings.period)
+    """The recorded release whose file a crash left in the hidden folder, if this is its command.
+
+    Raises:
+        ReleaseError: the file that waits there is another recorded release's; it cannot be drawn
+            again, so nothing may take its place.
+    """
     staged = _Staged(settings.output, settings.ledger).file
-    if line is None or line.period != str(settings.period) or not staged.is_file():
+    line = ledger.line_of_file(sha256_file(staged)) if staged.is_file() else None
+    if line is None:
         return None
-    same_partition = line.partition_sha256 == partition_sha256(settings.partition)
-    return line if same_partition and sha256_file(staged) == line.output_sha256 else None
+    recorded = (line.period, line.partition_sha256, line.industries)
+    asked = (str(settings.period), partition_sha256(settings.partition), settings.industries)
+    if recorded != asked:
+        raise ReleaseError(
+            f"release {line.release_id} for {line.period} is recorded in ledger {settings.ledger} "
+            f"and its file still waits to become {settings.output}: finish that release first: run "
+            "its command again."
+        )
+    return line
 
 
 def _rows(partition: gpd.GeoDataFrame, layout: Layout, counts: Sequence[int]) -> gpd.GeoDataFrame:
@@ -314,13 +341,14 @@ def _stage(frame: gpd.GeoDataFrame, staged: _Staged, head_sha256: str) -> str:
     notes = {"contribution_bound": str(CONTRIBUTION_BOUND), "ledger_previous_sha256": head_sha256}
     try:
         staged.clear()
-        staged.output.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(staged.output.parent)
         staged.folder.mkdir(mode=0o700)
         write_table(frame, staged.file, NOISED_COUNTS, notes)
         staged.file.chmod(0o600)
         with staged.file.open("rb") as stream:
             os.fsync(stream.fileno())
         sync_folder(staged.folder)
+        sync_folder(staged.folder.parent)  # the hidden folder's own name
     except OSError as error:
         raise ReleaseError(
             f"{staged.output} cannot be written ({error.strerror}): nothing was released; "

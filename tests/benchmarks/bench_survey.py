@@ -45,7 +45,7 @@ def seconds(work):
 
 def test_survey_against_its_floor(scene, tmp_path):
     weights = default_weights()
-    spec = DetectorSpec(weights, "cpu", "auto", load_card(weights).halo_px)
+    spec = DetectorSpec(weights, "", "cpu", "auto", load_card(weights).halo_px)
     detector = load_detector(spec)
     blocks = list(plan_blocks(scene, spec.halo_px, scene.footprint))
     read = [read_block(scene, block) for block in blocks]

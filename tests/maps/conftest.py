@@ -16,6 +16,7 @@ from maps.facts import Publication, ReleaseFacts, WeightsFacts
 from maps.hotspots import find_hotspots
 from maps.linking import link_sites
 from maps.priority import rank_sites
+from maps.publish import publish
 from maps.reporting import Release
 from models.detection import DETECTIONS
 from models.site_class import SiteClass, load_site_class
@@ -115,7 +116,8 @@ def _places(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return lon, lat
 
 
-def make_survey() -> MadeUpSurvey:
+def make_survey(reporters: float = 1.0) -> MadeUpSurvey:
+    """The survey; `reporters` times as many people report, evenly or not as the seed has it."""
     rng = np.random.default_rng(20260115)
     region = Region("Made-up brick belt", shapely.box(77.0, 28.0, 78.02, 28.9))
     lon, lat = _places(rng)
@@ -140,9 +142,9 @@ def make_survey() -> MadeUpSurvey:
     cells = expected_by_cell(linked, coverage, recall, kilns)
     hotspots = find_hotspots(cells, PERIOD, kilns.name)
     partition = build_partition(linked, cells)
-    release = _release(partition, cells, rng)
+    release = _release(partition, cells, rng, reporters)
     groups = group_evidence(cells, hotspots, partition, PERIOD, release)
-    sites = rank_sites(linked, hotspots, kilns, groups=groups, partition=partition)
+    sites = rank_sites(linked, hotspots, kilns)
     facts = Publication(
         region_name=region.name,
         period=PERIOD,
@@ -160,6 +162,7 @@ def make_survey() -> MadeUpSurvey:
         ),
         expected_total=expected_over(cells),
         release=ReleaseFacts(release_id="demo-1", epsilon=1.0, noise_scale=1.0),
+        not_before="2026-10",
         simulated=True,
     )
     return MadeUpSurvey(
@@ -185,13 +188,15 @@ def _seen(
     return np.asarray(rng.uniform(size=len(lon)) < chance)
 
 
-def _release(partition: pd.DataFrame, cells: pd.DataFrame, rng: np.random.Generator) -> Release:
+def _release(
+    partition: pd.DataFrame, cells: pd.DataFrame, rng: np.random.Generator, reporters: float
+) -> Release:
     expected = cells.set_index("cell_id")["expected_sites"]
     counts = {}
     for row in partition.itertuples():
         if row.group_id == "rest":
             continue
-        mean = 0.8 * expected.reindex(row.cell_ids).fillna(0).sum()
+        mean = 0.8 * reporters * expected.reindex(row.cell_ids).fillna(0).sum()
         noise = rng.geometric(1 - np.exp(-1)) - rng.geometric(1 - np.exp(-1))
         heard = 0.05 if len(counts) % 7 == 3 else rng.gamma(3, 1 / 3)
         counts[row.group_id] = int(rng.poisson(mean * heard) + noise)
@@ -201,6 +206,14 @@ def _release(partition: pd.DataFrame, cells: pd.DataFrame, rng: np.random.Genera
 @pytest.fixture(scope="session")
 def survey() -> MadeUpSurvey:
     return make_survey()
+
+
+@pytest.fixture(scope="session")
+def public(survey: MadeUpSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The survey's public folder; not to be written into."""
+    folder = tmp_path_factory.mktemp("run") / "public"
+    publish(survey.groups, survey.cells, survey.sites, survey.facts, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

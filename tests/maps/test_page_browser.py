@@ -30,7 +30,7 @@ def folder(survey, tmp_path_factory):
     groups = survey.groups.copy()
     groups.loc[0, "group_id"] = "<img src=x onerror=window.hacked=1>"
     facts = survey.facts.model_copy(update={"region_name": "<script>window.hacked=1</script>"})
-    publish(groups, survey.cells, survey.sites, survey.region, facts, folder)
+    publish(groups, survey.cells, survey.sites, facts, folder)
     return folder
 
 

@@ -6,10 +6,8 @@ import re
 import geopandas as gpd
 import pandas as pd
 import pytest
-import shapely
 
 from maps import page, publish
-from maps.gate import check_public
 from maps.layers import themes
 from maps.publish import MANIFEST, PAGES, PUBLIC_COLUMNS, TABLES
 from maps.wording import TOO_FEW, describe, interval, share
@@ -25,21 +23,9 @@ def put(survey, folder, **changes):
         "groups": survey.groups,
         "cells": survey.cells,
         "sites": survey.sites,
-        "region": survey.region,
         "facts": survey.facts,
     } | changes
     return publish.publish(**parts, folder=folder)
-
-
-@pytest.fixture(scope="module")
-def public(survey, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "public"
-    put(survey, folder)
-    return folder
-
-
-def gate(folder, survey):
-    check_public(folder, {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS), survey.sites)
 
 
 def test_folder_holds_what_it_lists_and_the_manifest_fits(public):
@@ -134,99 +120,6 @@ def test_nothing_to_publish_is_said(survey, tmp_path):
     with pytest.raises(PublishError, match="no area"):
         put(survey, tmp_path / "public", groups=survey.groups.iloc[:0])
     assert not (tmp_path / "public").exists()
-
-
-def sneak(public, tmp_path, name, change):
-    folder = tmp_path / "public"
-    folder.mkdir()
-    for path in public.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    text = (folder / name).read_text(encoding="utf-8")
-    (folder / name).write_text(change(text), encoding="utf-8")
-    return folder
-
-
-def site(survey):
-    return survey.sites.iloc[0]
-
-
-@pytest.mark.parametrize("name", [*PAGES, *TABLES, MANIFEST])
-def test_gate_finds_a_site_id_anywhere(public, survey, tmp_path, name):
-    folder = sneak(
-        public,
-        tmp_path,
-        name,
-        lambda text: (
-            text.replace("rest", site(survey)["site_id"], 1)
-            if "rest" in text
-            else f"{text} {site(survey)['site_id']}"
-        ),
-    )
-    with pytest.raises(PublishError, match="site id"):
-        gate(folder, survey)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_gate_finds_a_position_in_a_page(public, survey, tmp_path, name):
-    where = f"{site(survey)['lat']:.4f}"
-    folder = sneak(public, tmp_path, name, lambda text: text.replace("</main>", f"{where}</main>"))
-    with pytest.raises(PublishError, match="fine enough to place a site"):
-        gate(folder, survey)
-
-
-def test_gate_finds_a_point_a_moved_corner_and_an_unknown_property(public, survey, tmp_path):
-    def edit(change):
-        def _edit(text):
-            data = json.loads(text)
-            change(data["features"][0])
-            return json.dumps(data)
-
-        return _edit
-
-    point = {"type": "Point", "coordinates": [site(survey)["lon"], site(survey)["lat"]]}
-    round_it = shapely.Point(site(survey)["lon"], site(survey)["lat"]).buffer(0.01)
-    cases = {
-        "only areas": lambda feature: feature.update(geometry=point),
-        "off the grid": lambda feature: feature.update(geometry=page.geometry_json(round_it)),
-        "property": lambda feature: feature["properties"].update(rank=1),
-        "of an area": lambda feature: feature["properties"].update(group_id="at 28.12345"),
-    }
-    for number, (message, change) in enumerate(cases.items()):
-        place = tmp_path / str(number)
-        place.mkdir()
-        folder = sneak(public, place, "groups.geojson", edit(change))
-        with pytest.raises(PublishError, match=message):
-            gate(folder, survey)
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "message"),
-    [
-        ("groups.csv", "report_note", "rank", "column 'rank'"),
-        ("index.html", 'href="map.html"', 'href="https://example.org"', "points to"),
-        ("index.html", "</main>", "<img src='chip.png'></main>", "the tag <img>"),
-        ("index.html", "<main>", "<main onclick='x()'>", "the attribute onclick"),
-        ("index.html", "<main>", "<main style='color:red'>", "the attribute style"),
-        ("index.html", "</style>", "@import 'x.css';</style>", "style that loads"),
-        ("map.html", "default-src 'none'", "default-src *", "Content-Security-Policy"),
-        ("map.html", 'id="region"', 'id="sites"', "data block 'sites'"),
-    ],
-)
-def test_gate_finds_what_a_page_must_not_hold(public, survey, tmp_path, name, old, new, message):
-    folder = sneak(public, tmp_path, name, lambda text: text.replace(old, new, 1))
-    with pytest.raises(PublishError, match=message):
-        gate(folder, survey)
-
-
-def test_gate_refuses_a_file_too_many(public, survey, tmp_path):
-    folder = sneak(public, tmp_path, "index.html", str)
-    (folder / "sites.csv").write_text("x")
-    with pytest.raises(PublishError, match=r"the file sites\.csv"):
-        gate(folder, survey)
-
-
-def test_gate_passes_what_was_published(public, survey):
-    gate(public, survey)
 
 
 def test_another_leaflet_is_not_inlined(monkeypatch):

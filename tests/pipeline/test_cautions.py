@@ -22,7 +22,7 @@ def said(lon=77.0, lat=28.0, unfamiliar_share=0.0, p_site=(0.9,) * 3, card=CARD)
     seen.add_polygon(region.polygon, "searched")
     site_class = load_site_class("brick_kiln")
     plan = SurveyPlan(
-        Catalog((), ()), region, "p", site_class, DetectorSpec(None, "cpu", "fp32", 0)
+        Catalog((), ()), region, "p", site_class, DetectorSpec(None, "", "cpu", "fp32", 0)
     )
     survey = Survey(None, seen.table(region, "p"), 1, (), unfamiliar_share)
     return cautions(plan, card, survey, pd.DataFrame({"p_site": p_site}))

@@ -23,6 +23,12 @@ def test_folders_files_and_globs_name_the_same_scenes_once(folder):
     assert by_glob == by_folder
 
 
+def test_no_two_scenes_share_a_name(folder):
+    write_raster(folder / "a-1.tif", noise(64, 64))
+    names = [scene.scene_id for scene in find_scenes([str(folder)], GsdLimits()).scenes]
+    assert names == ["a-1", "a-2", "b", "a-3"]
+
+
 def test_one_broken_file_among_many_is_reported(folder):
     (folder / "broken.tif").write_text("x")
     grey = write_raster(folder / "grey.tif", noise(64, 64)[:1])

@@ -31,9 +31,9 @@ def square_cells(rows=8, cols=8):
     return pd.DataFrame({"cell_id": ids, "area_km2": 25.0})
 
 
-def sites(counts, p_site=1.0):
+def sites(counts, p_low=1.0):
     ids = [cell_id for cell_id, n in counts.items() for _ in range(n)]
-    return pd.DataFrame({"cell_id": pd.Series(ids, dtype=object), "p_site": p_site})
+    return pd.DataFrame({"cell_id": pd.Series(ids, dtype=object), "p_low": p_low})
 
 
 def groups_of(frame):
@@ -118,10 +118,29 @@ def test_neighbouring_squares_are_never_joined():
 
 
 def test_doubtful_sites_count_less():
-    doubtful = build_partition(sites({cell(0, 0): 5}, p_site=0.95), square_cells(1, 1))
-    certain = build_partition(sites({cell(0, 0): 6}, p_site=0.99), square_cells(1, 1))
+    doubtful = build_partition(sites({cell(0, 0): 5}, p_low=0.95), square_cells(1, 1))
+    certain = build_partition(sites({cell(0, 0): 6}, p_low=0.99), square_cells(1, 1))
     assert list(doubtful["group_id"]) == [REST]
     assert list(certain["group_id"]) == ["5000_800_4800"]
+
+
+def test_the_lower_end_of_the_interval_counts_and_not_the_probability():
+    points = sites({cell(0, 0): 400}, p_low=0.005).assign(p_site=0.05)
+    frame = build_partition(points, square_cells(1, 1))
+    assert list(frame["group_id"]) == [REST]  # 400 * 0.05 would be 20 kilns, 15 at the lower end
+    assert lower_site_count(points["p_site"]) == 15
+
+
+def test_a_doubt_that_all_candidates_share_leaves_the_bound_true_only_from_the_lower_ends():
+    # The log-odds of 300 weak candidates are all off by the same unknown step, of sd 0.5.
+    rng = np.random.default_rng(11)
+    p_site, p_low = (1 / (1 + np.exp(2.5 + step)) for step in (0.0, 1.645 * 0.5))
+    steps = rng.normal(0, 0.5, 20_000)
+    real = rng.binomial(300, 1 / (1 + np.exp(2.5 + steps)))
+    frame = build_partition(sites({cell(0, 0): 300}, p_low=p_low), square_cells(1, 1))
+    assert list(frame["k_lower"]) == [6]
+    assert np.mean(real >= frame["k_lower"][0]) > 0.95
+    assert np.mean(real >= lower_site_count(np.full(300, p_site))) < 0.75
 
 
 @st.composite
@@ -134,7 +153,7 @@ def surveys(draw):
     places = draw(st.lists(st.sampled_from(ids), max_size=60))  # some outside the region
     chances = draw(st.lists(st.floats(0, 1), min_size=len(places), max_size=len(places)))
     return (
-        pd.DataFrame({"cell_id": pd.Series(places, dtype=object), "p_site": chances}),
+        pd.DataFrame({"cell_id": pd.Series(places, dtype=object), "p_low": chances}),
         pd.DataFrame({"cell_id": kept, "area_km2": areas}),
     )
 
@@ -150,7 +169,7 @@ def test_each_cell_is_in_one_group_that_keeps_the_rule(survey, k, seed):
     assert frame["area_km2"].sum() == pytest.approx(cells["area_km2"].sum())
     for group in frame.itertuples():
         inside = points["cell_id"].isin(group.cell_ids)
-        assert group.k_lower == lower_site_count(points.loc[inside, "p_site"])
+        assert group.k_lower == lower_site_count(points.loc[inside, "p_low"])
         if group.group_id != REST:
             assert group.k_lower >= k
             square = Cell.parse(group.group_id.removesuffix("_part"))
@@ -166,7 +185,7 @@ def test_each_cell_is_in_one_group_that_keeps_the_rule(survey, k, seed):
 def test_the_rest_never_holds_a_square_that_could_stand():
     rng = np.random.default_rng(5)
     ids = [cell(*place) for place in rng.integers(0, 16, (90, 2))]
-    points = pd.DataFrame({"cell_id": ids, "p_site": rng.uniform(0.3, 1, 90)})
+    points = pd.DataFrame({"cell_id": ids, "p_low": rng.uniform(0.3, 1, 90)})
     frame = build_partition(points, square_cells(16, 16))
     rest = groups_of(frame).get(REST, set())
     assert len(frame) > 4
@@ -175,7 +194,7 @@ def test_the_rest_never_holds_a_square_that_could_stand():
         for cell_id in rest:
             by_square.setdefault(Cell.parse(cell_id).parent(factor), []).append(cell_id)
         for members in by_square.values():
-            assert lower_site_count(points.loc[points["cell_id"].isin(members), "p_site"]) < 5
+            assert lower_site_count(points.loc[points["cell_id"].isin(members), "p_low"]) < 5
 
 
 def test_outlines_are_the_cells_without_slivers_or_overlaps():
@@ -200,7 +219,7 @@ def test_a_real_region_is_covered(tmp_path):
     cells = CellGrid().cells_of(region)
     rng = np.random.default_rng(3)
     ids = CellGrid().cell_ids_at(rng.uniform(77.0, 77.9, 300), rng.uniform(28.0, 28.6, 300))
-    frame = build_partition(pd.DataFrame({"cell_id": ids, "p_site": 0.9}), cells)
+    frame = build_partition(pd.DataFrame({"cell_id": ids, "p_low": 0.9}), cells)
     assert frame["area_km2"].sum() == pytest.approx(project(region).area / 1e6)
     path = tmp_path / "partition.parquet"
     write_partition(frame, path)
@@ -231,8 +250,8 @@ def test_no_site_at_all_is_one_rest():
             RegionError,
             "several sizes",
         ),
-        ({"sites": sites({cell(0, 0): 1}, p_site=1.2)}, TableError, "is 1.2"),
-        ({"sites": sites({cell(0, 0): 1}, p_site=float("nan"))}, TableError, "is nan"),
+        ({"sites": sites({cell(0, 0): 1}, p_low=1.2)}, TableError, "is 1.2"),
+        ({"sites": sites({cell(0, 0): 1}, p_low=float("nan"))}, TableError, "is nan"),
     ],
 )
 def test_bad_input_is_refused(change, error, message):
@@ -261,7 +280,7 @@ def test_published_kilns_mostly_stand_in_small_groups(shared_data):
     points = points[points["source"].str.contains("UNDP-India|Kawano-Bangladesh|APAD-Pakistan")]
     ids = pd.Series(CellGrid().cell_ids_at(points["lon"], points["lat"]), dtype=object)
     cells = pd.DataFrame({"cell_id": ids.unique(), "area_km2": 25.0})
-    frame = build_partition(pd.DataFrame({"cell_id": ids, "p_site": 1.0}), cells)
+    frame = build_partition(pd.DataFrame({"cell_id": ids, "p_low": 1.0}), cells)
     released = frame[frame["group_id"] != REST]
     size_m = released["group_id"].str.split("_").str[0].astype(int)
     share = released["k_lower"].groupby(size_m).sum().cumsum() / len(ids)

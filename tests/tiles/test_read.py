@@ -87,12 +87,45 @@ def test_fine_imagery_is_averaged(tmp_path):
     assert np.array_equal(read.pixels.to_numpy()[:, :50, :60], noise(50, 60))
 
 
+def test_masks_survive_averaging_and_unused_bands_do_not_count(tmp_path):
+    fine = np.concatenate([noise(128, 128), noise(128, 128)[:1]])
+    half = UTM_ORIGIN @ Affine.scale(0.5)
+    masked = write_raster(tmp_path / "mask.tif", fine[:3], transform=half)
+    mask = np.full((128, 128), 255, np.uint8)
+    mask[:, 64:] = 0
+    with rasterio.open(masked, "r+") as dataset:
+        dataset.write_mask(mask)
+    assert read_block(scene_of(masked), Block(0, 0, 64, 64, 0)).usable.sum() == 64 * 32
+    fine[:3, :64] = 0
+    fine[3] = 200  # near infrared is valid where the colours are not
+    partly = write_raster(tmp_path / "nir.tif", fine, nodata=0, photometric="minisblack")
+    assert read_block(scene_of(partly), Block(0, 0, 128, 128, 0)).usable.sum() == 64 * 128
+
+
+def test_black_borders_without_a_tag_are_nodata_and_black_dots_are_not(tmp_path):
+    pixels = noise(200, 200)
+    pixels[:, :, :40] = 0
+    pixels[:, 100, 100:104] = 0
+    scene = scene_of(write_raster(tmp_path / "s.tif", pixels))
+    usable = read_block(scene, Block(0, 0, 224, 224, 0)).usable[:200, :200]
+    assert not usable[:, :40].any()
+    assert usable[:, 40:].all()
+
+
+def test_sidecar_files_count(tmp_path):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        path = write_raster(tmp_path / "s.tif", noise(64, 64))
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(np.repeat(np.uint8([[0], [255]]), 32, axis=0).repeat(64, axis=1))
+    assert (tmp_path / "s.tif.msk").exists()
+    assert read_block(scene_of(path), Block(0, 0, 64, 64, 0)).usable.sum() == 32 * 64
+
+
 def test_a_file_cut_off_is_one_sentence(tmp_path):
-    path = write_raster(
-        tmp_path / "s.tif", noise(512, 512), tiled=True, blockxsize=256, blockysize=256
-    )
+    options = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    path = write_raster(tmp_path / "s.tif", noise(1024, 1024), **options)
     scene = scene_of(path)
-    path.write_bytes(path.read_bytes()[:300_000])
+    path.write_bytes(path.read_bytes()[:2_000_000])
     read_block(scene, Block(0, 0, 256, 256, 0))
-    with pytest.raises(SceneError, match=r"s\.tif cannot be read at row 256, column 256"):
-        read_block(scene, Block(256, 256, 256, 256, 0))
+    with pytest.raises(SceneError, match=r"s\.tif cannot be read at row 768, column 768"):
+        read_block(scene, Block(768, 768, 256, 256, 0))

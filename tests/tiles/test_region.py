@@ -58,6 +58,9 @@ def test_periods():
     assert str(period) == "2025-11/2026-06"
     assert period.holds("2025-12")
     assert not period.holds("2026-07")
+    assert period.a_quarter_later == "2026-10"  # July, August and September lie between
+    assert Period.parse("2025-09").a_quarter_later == "2026-01"
+    assert Period.parse("2025-12").a_quarter_later == "2026-04"
     assert str(Period.parse("2026-02")) == "2026-02/2026-02"
     for wrong in ("2026", "2026-13", "2026-06/2025-11", "Feb 2026", ""):
         with pytest.raises(RegionError, match="period"):

@@ -65,7 +65,7 @@ def test_fine_pixels_are_averaged_to_ten_metres(tmp_path):
     )
     assert scene.resampled
     assert (scene.rows, scene.cols) == (51, 100)
-    assert (scene.gsd.x_m, scene.gsd.y_m) == (10.0, 10.0)
+    assert scene.gsd.x_m == pytest.approx(10.0, rel=0.001)
     assert scene.transform.a == 10.0
 
 
@@ -79,12 +79,15 @@ def test_dates_in_names(day):
         assert (list(found.groups()) if found else None) == expected
 
 
-def test_the_date_comes_from_the_tag_before_the_name(tmp_path):
-    path = write_raster(tmp_path / "S2_20240105.tif", noise(64, 64))
-    assert open_scene(path, "s", GsdLimits()).date == "2024-01-05"
-    with rasterio.open(path, "r+") as dataset:
-        dataset.update_tags(TIFFTAG_DATETIME="2026:02:14 05:30:00")
-    assert open_scene(path, "s", GsdLimits()).date == "2026-02-14"
+def test_the_date_comes_from_the_name_before_the_tag(tmp_path):
+    named = write_raster(tmp_path / "S2_20240105.tif", noise(64, 64))
+    unnamed = write_raster(tmp_path / "scene.tif", noise(64, 64))
+    assert open_scene(unnamed, "s", GsdLimits()).date is None
+    for path in (named, unnamed):
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(TIFFTAG_DATETIME="2026:02:14 05:30:00")
+    assert open_scene(named, "s", GsdLimits()).date == "2024-01-05"
+    assert open_scene(unnamed, "s", GsdLimits()).date == "2026-02-14"
 
 
 def test_sentinel_bands_are_found_by_name(tmp_path):
@@ -117,3 +120,26 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path):
         open_scene(
             write_raster(tmp_path / "s.tif", noise(64, 64)), "s", GsdLimits(), Bands(1, 2, 9)
         )
+
+
+def test_places_that_the_grid_cannot_hold_are_refused(tmp_path):
+    across = Affine(10.0, 0.0, 832_000.0, 0.0, -10.0, 10_000.0)  # UTM 60 ends at 833,979 m east
+    polar = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 9_500_000.0)
+    wrong = {
+        "crosses the antimeridian": ("EPSG:32660", across),
+        "beyond 84 degrees": ("EPSG:32644", polar),
+        "nowhere on the globe": ("EPSG:32644", Affine(10.0, 0.0, 1e12, 0.0, -10.0, 1e12)),
+        "cannot be brought to": ('LOCAL_CS["site grid",UNIT["metre",1]]', UTM_ORIGIN),
+    }
+    for message, (crs, transform) in wrong.items():
+        path = write_raster(tmp_path / "s.tif", noise(600, 600), crs, transform)
+        with pytest.raises(SceneError, match=message):
+            open_scene(path, "s", GsdLimits())
+
+
+def test_web_mercator_pixels_are_measured_on_the_ground(tmp_path):
+    north = Affine(10.0, 0.0, 8_600_000.0, 0.0, -10.0, 8_400_000.0)  # 60 degrees north
+    scene = open_scene(
+        write_raster(tmp_path / "s.tif", noise(64, 64), "EPSG:3857", north), "s", GsdLimits()
+    )
+    assert scene.resampled, "10 m of Web Mercator are 5 m on the ground there"

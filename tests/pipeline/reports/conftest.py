@@ -69,9 +69,9 @@ def _cell(name: str) -> Cell:
     return Cell(5000, ROW + row, COL + col)
 
 
-def made_up_partition() -> gpd.GeoDataFrame:
+def made_up_partition(sites_in_a: int = 5) -> gpd.GeoDataFrame:
     cells = [_cell(name).cell_id for name in "ABCDR"]
-    sites = pd.DataFrame({"cell_id": np.repeat(cells, [5, 6, 7, 8, 2]), "p_site": 1.0})
+    sites = pd.DataFrame({"cell_id": np.repeat(cells, [sites_in_a, 6, 7, 8, 2]), "p_low": 1.0})
     return build_partition(sites, pd.DataFrame({"cell_id": cells, "area_km2": 25.0}))
 
 

@@ -5,13 +5,19 @@ import itertools
 import json
 import math
 import random
+import re
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
+import geopandas as gpd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import beta
 
 import pipeline.reports
+from pipeline.cli import _release_lines
 from pipeline.reports.counting import exact_vector
 from pipeline.reports.intake import read_reports
 from pipeline.reports.noise import Noise, _laplace
@@ -185,39 +191,107 @@ def planted(made_up):
     return rows, secrets
 
 
+def told_by(settings, capfd):
+    """Release and return all that anybody is told: files, screen and summary, as one text.
+
+    Parquet columns are compressed, so their values are read too, beside the bytes of the files.
+    """
+    summary = release_counts(settings)
+    screen = "".join(capfd.readouterr()) + "\n".join([repr(summary), *_release_lines(summary)])
+    assert set(settings.output.parent.iterdir()) == {settings.output, settings.ledger}
+    return f"{screen}\n{readable(settings.output)}\n{readable(settings.ledger)}"
+
+
+def readable(path):
+    """A file's bytes as text and, of a parquet file, every value and note that it holds."""
+    text = path.read_bytes().decode("latin-1")
+    if path.suffix != ".parquet":
+        return text
+    table = pq.read_table(path)
+    shapes = gpd.read_parquet(path).geometry.to_wkt() if "geometry" in table.column_names else ""
+    return f"{text}\n{table.schema}\n{table.schema.metadata}\n{table.to_pydict()}\n{shapes}"
+
+
+def test_the_search_sees_into_compressed_columns(tmp_path):
+    path = tmp_path / "table.parquet"
+    names = [f"+9198123{n:05d}" for n in range(2000)]
+    table = pa.table({"name": names, "tally": range(1237, 3237)})
+    pq.write_table(table, path, compression="zstd")
+    assert b"+919812301111" not in path.read_bytes()  # a search of the bytes alone is blind
+    assert "+919812301111" in readable(path)
+    assert whole_numbers(readable(path)) >= set(range(1237, 3237))
+
+
+def beside(made_up, rows, **change):
+    """Settings whose ledger and output share a folder that holds nothing else."""
+    folder = made_up.folder / "told"
+    paths = {"ledger": folder / "ledger.jsonl", "output": folder / "noised_counts.parquet"}
+    return made_up.settings(rows, **paths, **change)
+
+
 def test_nothing_of_a_report_is_in_any_file_or_on_screen(made_up, capfd):
     rows, secrets = planted(made_up)
-    settings = made_up.settings(rows)
-    summary = release_counts(settings)
-    told = repr(summary) + "".join(capfd.readouterr())
-    written = [
-        path
-        for path in made_up.folder.rglob("*")
-        if path.is_file() and path not in (settings.reports, settings.partition)
-    ]
-    assert sorted(path.name for path in written) == ["ledger.jsonl", "noised_counts.parquet"]
-    table = pq.read_table(settings.output)
-    told += str(table.to_pydict()) + str(table.schema.metadata)
-    raw = b"".join(path.read_bytes() for path in written) + told.encode()
+    told = told_by(beside(made_up, rows), capfd)
+    assert "C_Manufacturing" in told
     for secret in secrets:
-        assert secret.encode() not in raw
+        assert secret not in told
 
 
-def test_the_ledger_and_the_summary_are_the_same_whatever_the_reports_say(made_up):
-    """All that is written besides the noised counts is known before the reports are read."""
+OFFSET = 10**6  # stands for the noise, so that an exact figure can only come from somewhere else
+TALLIES = {  # rows a kind: primes, so that their sums are recognised as well
+    "A": ({}, 1237),
+    "B": ({}, 1451),
+    "R": ({}, 1949),
+    "refused": ({"consent": "no"}, 1583),
+    "nobody": ({"reporter": "n.a."}, 1069),
+    "early": ({"month": "2024-01"}, 1699),
+    "building": ({"industry": "F_Construction"}, 1823),
+}
+
+
+def tally_rows(made_up):
+    return [
+        made_up.row(f"{kind}-{n}", kind if kind in "ABR" else "A") | change
+        for kind, (change, rows) in TALLIES.items()
+        for n in range(rows)
+    ]
+
+
+def whole_numbers(text):
+    """Numbers that stand alone in a text; digits inside names and hashes are none."""
+    return {int(found) for found in re.findall(r"(?<![\w.])\d+(?!\w)", text.replace(",", " "))}
+
+
+def test_no_exact_tally_is_in_any_file_or_on_screen(made_up, capfd, monkeypatch):
+    monkeypatch.setattr(Noise, "add", lambda self, exact: [n + OFFSET for n in exact])
+    told = told_by(beside(made_up, tally_rows(made_up)), capfd)
+    numbers = whole_numbers(told) | whole_numbers(re.sub(r"(?<=\d),(?=\d)", "", told))
+    assert numbers >= {OFFSET, OFFSET + 1237, OFFSET + 1451}  # the search does see the table
+    tallies = [rows for _, rows in TALLIES.values()]
+    sums = {
+        sum(some)
+        for size in range(1, len(tallies) + 1)
+        for some in itertools.combinations(tallies, size)
+    }
+    assert not numbers & sums
+    assert OFFSET + 1237 + 1451 not in numbers  # and no total, noised or not
+
+
+def test_the_ledger_and_the_summary_are_the_same_whatever_the_reports_say(made_up, capfd):
+    """All that is written or said besides the noised counts is known before reports are read."""
     told = []
-    for n, rows in enumerate([[], [made_up.row(f"r{i}", "A") for i in range(30)]]):
-        settings = made_up.settings(
-            rows,
-            ledger=made_up.folder / str(n) / "ledger.jsonl",
-            output=made_up.folder / str(n) / "noised.parquet",
-        )
+    for rows in ([], [made_up.row("r", "R")], [made_up.row(f"r{i}", "A") for i in range(30)]):
+        settings = beside(made_up, rows)
         summary = release_counts(settings)
         line = json.loads(settings.ledger.read_text())
         drawn = {line.pop(key) for key in ("release_id", "output_sha256", "recorded_utc")}
         assert summary.release_id in drawn
-        told.append(line)
-    assert told[0] == told[1]
+        said = asdict(summary)
+        del said["release_id"]
+        screen = [*_release_lines(summary), *capfd.readouterr()]
+        told.append((line, said, screen))
+        shutil.rmtree(settings.ledger.parent)
+    assert told[0] == told[1] == told[2]
 
 
 def test_no_error_quotes_a_report(made_up):

@@ -35,6 +35,8 @@ def test_each_reporter_counts_once_where_they_reported(made_up):
         made_up.row("r1", "A"),
         made_up.row("r1", "A"),
         made_up.row(" R1", "A", month="2026-03"),
+        made_up.row("\u200er1\u200f", "A"),  # pasted from a phone
+        made_up.row("n.a.", "A"),  # nobody
         made_up.row("r2", "A"),
         made_up.row("r3", "B", industry="F_Construction"),
         made_up.row("r4", "R"),  # the rest is never counted

@@ -1,8 +1,11 @@
+import csv
 import traceback
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.reports.intake import Gate, Report, closed_gate, fold, read_reports
+from pipeline.reports.intake import Gate, Report, closed_gate, fold, names_somebody, read_reports
 from tiles.errors import ReportError
 from tiles.region import Period
 
@@ -39,6 +42,9 @@ def test_a_good_row_is_kept_as_it_is(tmp_path):
         (GOOD.replace("yes", "yes, but"), None),  # a field too many
         (GOOD.replace("r1", ""), Gate.REPORTER),
         (GOOD.replace("r1", " Anonymous "), Gate.REPORTER),
+        (GOOD.replace("r1", "not given"), Gate.REPORTER),
+        (GOOD.replace("r1", "\u200e--\u200f"), Gate.REPORTER),
+        (GOOD.replace("r1", "\u200er1"), Gate.GROUP),
         (GOOD.replace("2026-02", "2026-07"), Gate.MONTH),
         (GOOD.replace("2026-02", ""), Gate.MONTH),
         (GOOD.replace("2026-02", "2026-06"), Gate.GROUP),
@@ -72,9 +78,53 @@ def test_bom_windows_ends_blank_lines_and_another_order_are_read(tmp_path):
     assert (report.reporter, report.lat, report.lon) == ("r,1", 28.5, 77.25)
 
 
-@pytest.mark.parametrize("spelling", ["R 1", " r  1", "r 1\u00a0", "\uff52 \uff11", "R\t1"])
-def test_spellings_of_one_id_are_one_reporter(spelling):
-    assert fold(spelling) == "r 1"
+SPELLINGS = {
+    "as it is": "r 1",
+    "case": "R 1",
+    "blanks": " r  1",
+    "no-break space": "r 1\u00a0",
+    "wide forms": "\uff52 \uff11",
+    "tab": "R\t1",
+    "line end": "r\r\n1\n",
+    "bidi marks of a pasted number": "\u202ar 1\u202c",
+    "left-to-right mark": "\u200er 1",
+    "zero-width joiner": "r\u200d 1",
+    "zero-width space": "r\u200b 1",
+    "byte-order mark": "\ufeffr 1",
+    "soft hyphen": "r\u00ad 1",
+    "control": "r 1\x00\x07",
+    "all at once": "\u2066\ufeffR\u200d\t\u00a0\uff11\x7f\u2069",
+}
+
+
+@pytest.mark.parametrize("how", SPELLINGS)
+def test_spellings_of_one_id_are_one_reporter(how):
+    assert fold(SPELLINGS[how]) == "r 1"
+
+
+@given(text=st.text(max_size=12), mark=st.characters(categories=["Cf"]), place=st.integers(0, 12))
+def test_folding_is_final_and_sees_no_format_mark(text, mark, place):
+    assert fold(fold(text)) == fold(text)
+    assert fold(text[:place] + mark + text[place:]) == fold(text)
+
+
+PLACEHOLDERS = """- ? ... — 0 000 📞 🙂🙂 n/a N.A. na NaN nil Nil. none null NULL [null] <none> anon
+test Test guest (guest) nobody undefined anonymous Anonymous1 anonymous-7 ＡＮＯＮＹＭＯＵＳ unknown
+Unknown! unknown_2 no_name No-Name not_given Not-available. not.provided not/applicable n\u200b/a
+\u200e \u202a-\u202c"""
+
+
+@pytest.mark.parametrize("placeholder", ["", " ", "N / A", "no name", *PLACEHOLDERS.split()])
+def test_a_placeholder_names_nobody(placeholder):
+    assert not names_somebody(fold(placeholder))
+
+
+@pytest.mark.parametrize(
+    "reporter",
+    ["+91 98123 45670", "r1", "Nadia", "Nilima", "Testa", "07", "आशा", "আশা", "عائشة", "an unknown"],
+)
+def test_an_id_names_somebody(reporter):
+    assert names_somebody(fold(reporter))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +187,14 @@ def test_a_month_that_is_none_names_line_and_column_only(tmp_path, month):
     with pytest.raises(ReportError, match="line 2, column month") as caught:
         read(path)
     assert_silent(caught.value, month, "28.5", "77.25")
+
+
+def test_the_longest_field_is_the_one_that_the_message_states(tmp_path):
+    limit = csv.field_size_limit()
+    assert len(read(write(tmp_path, GOOD.replace("r1", "a" * limit))).reports) == 1
+    path = write(tmp_path, GOOD.replace("r1", "a" * (limit + 1)))
+    with pytest.raises(ReportError, match=r"line 2: .* of over 131,072 letters"):
+        read(path)
 
 
 def test_no_such_file_and_a_folder_are_one_sentence(tmp_path):

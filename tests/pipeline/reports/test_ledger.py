@@ -4,17 +4,18 @@ import os
 
 import pytest
 
-from pipeline.reports.ledger import NO_LINE, LedgerLine, open_ledger
+from pipeline.reports.ledger import NO_LINE, LedgerLine, make_folder, open_ledger
 from tiles.errors import ReleaseError
 from tiles.region import Period
 
 PERIODS = ("2025-11/2026-01", "2026-02/2026-04", "2026-05/2026-06")
+PARTITION, OTHER = "a" * 64, "c" * 64
 
 
 def line(period, previous, epsilon=1.0):
     return LedgerLine(
         release_id=f"release of {period}",
-        partition_sha256="a" * 64,
+        partition_sha256=PARTITION,
         period=period,
         industries=("C_Manufacturing",),
         epsilon=epsilon,
@@ -100,7 +101,7 @@ def test_a_line_cut_short_by_a_crash_is_refused(path):
 )
 def test_a_month_is_released_once(path, period):
     with open_ledger(path) as ledger, pytest.raises(ReleaseError, match="averaged away"):
-        ledger.check_allows(Period.parse(period), 0.5, 100.0)
+        ledger.check_allows(Period.parse(period), OTHER, 0.5, 100.0)
 
 
 def test_the_budget_is_kept_to_the_last_bit_of_rounding(tmp_path):
@@ -108,9 +109,38 @@ def test_the_budget_is_kept_to_the_last_bit_of_rounding(tmp_path):
     with open_ledger(path) as ledger:
         for month in range(1, 10):
             ledger.append(line(f"2026-0{month}", ledger.head_sha256, epsilon=0.1))
-        ledger.check_allows(Period.parse("2026-10"), 0.1, 1.0)
+        ledger.check_allows(Period.parse("2026-10"), PARTITION, 0.1, 1.0)
         with pytest.raises(ReleaseError, match=r"epsilon 1\.01 of at most 1"):
-            ledger.check_allows(Period.parse("2026-10"), 0.11, 1.0)
+            ledger.check_allows(Period.parse("2026-10"), PARTITION, 0.11, 1.0)
+
+
+def test_what_a_refusal_over_the_budget_advises_can_be_done(path):
+    july = Period.parse("2026-07")
+    with open_ledger(path) as ledger:  # 3 spent
+        with pytest.raises(ReleaseError, match=r"at most 3\.5: release with a smaller epsilon"):
+            ledger.check_allows(july, PARTITION, 1.0, 3.5)
+        ledger.check_allows(july, PARTITION, 0.5, 3.5)
+        with pytest.raises(ReleaseError, match="at most 3: it is spent, release no more"):
+            ledger.check_allows(july, PARTITION, 0.001, 3.0)
+
+
+def test_a_ledger_keeps_to_one_partition(path):
+    july = Period.parse("2026-07")
+    with open_ledger(path) as ledger:
+        ledger.check_allows(july, PARTITION, 1.0, 4.0)
+        with pytest.raises(ReleaseError, match=r"SHA-256 aaaaaaaaaaaa\.\.\. .* cccccccccccc\.\.\."):
+            ledger.check_allows(july, OTHER, 1.0, 4.0)
+
+
+def test_a_made_folder_has_its_name_and_those_above_it_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("pipeline.reports.ledger.sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert set(synced) == {tmp_path, tmp_path / "a"}
+    synced.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert synced == []
 
 
 def test_only_one_release_at_a_time(path, tmp_path):

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.reports import release
+from pipeline.cli import _release_lines, main
+from pipeline.reports import ledger, release
 from pipeline.reports.ledger import open_ledger
 from pipeline.reports.release import check_reports, release_counts
+from tests.pipeline.reports.conftest import made_up_partition
 from tiles.errors import KilnlightError, ReleaseError, ReportError, TableError
 from tiles.files import sha256_file
 from tiles.noised_counts import NOISED_COUNTS
@@ -55,12 +57,7 @@ def test_a_release_is_every_group_and_industry_with_the_ledger_naming_its_bytes(
     assert read_notes(settings.output)["ledger_previous_sha256"] == "0" * 64
     assert names(settings.output.parent) == ["noised_counts.parquet"]  # no hidden folder is left
     assert settings.output.stat().st_mode & 0o777 == 0o600
-    assert (summary.groups, summary.epsilon_spent, summary.ledger_begun, summary.note) == (
-        4,
-        1.0,
-        True,
-        None,
-    )
+    assert (summary.groups, summary.epsilon_spent, summary.ledger_begun) == (4, 1.0, True)
 
 
 def test_counts_are_right_where_noise_is_tiny(made_up, rows):
@@ -142,6 +139,8 @@ def test_an_output_that_is_there_is_never_replaced(made_up, rows):
         ({"industries": ("brick_kiln",)}, "no HTCDS v2 code"),
         ({"industries": ()}, "at least one"),
         ({"industries": ("C_Manufacturing",) * 2}, "each once"),
+        ({"k": 1}, "at least 2 sites"),
+        ({"k": -5}, "at least 2 sites"),
         ({"period": "2026-13"}, "write months"),
         ({"period": "2026-06/2026-01"}, "ends before"),
     ],
@@ -180,7 +179,7 @@ def test_a_partition_that_is_none_or_too_fine_is_refused(made_up, rows):
 
 def test_a_partition_of_nothing_but_rest_is_refused(made_up, rows):
     cells = pd.DataFrame({"cell_id": [made_up.group("A")], "area_km2": 25.0})
-    nothing = pd.DataFrame({"cell_id": pd.Series([], dtype=object), "p_site": 1.0})
+    nothing = pd.DataFrame({"cell_id": pd.Series([], dtype=object), "p_low": 1.0})
     write_partition(build_partition(nothing, cells), made_up.partition)
     with pytest.raises(ReleaseError, match="no group of the partition"):
         release_counts(made_up.settings(rows))
@@ -252,7 +251,7 @@ def test_killed_after_the_ledger_the_recorded_file_is_put_in_its_place(made_up, 
     recorded = killed_after_the_ledger(made_up, settings, monkeypatch)
     with pytest.raises(ReleaseError, match="averaged away"):  # elsewhere is a second draw
         release_counts(made_up.settings(output=made_up.folder / "elsewhere.parquet"))
-    with pytest.raises(ReleaseError, match="averaged away"):  # so are other months
+    with pytest.raises(ReleaseError, match="finish that release first"):  # so are other months
         release_counts(made_up.settings(period="2026-06"))
     made_up.write(rows[:3])  # what the reports say by now no longer matters
     summary = release_counts(settings)
@@ -261,6 +260,94 @@ def test_killed_after_the_ledger_the_recorded_file_is_put_in_its_place(made_up, 
     assert sha256_file(settings.output) == recorded["output_sha256"]
     assert len(settings.ledger.read_text().splitlines()) == 1
     assert names(settings.output.parent) == ["noised_counts.parquet"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"period": "2026-07/2026-09"},
+        {"period": "2026-06"},
+        {"industries": INDUSTRIES},
+        {"partition": "another.parquet"},
+    ],
+)
+def test_no_other_release_takes_the_place_of_one_that_is_recorded_and_waits(
+    made_up, rows, other, monkeypatch
+):
+    settings = made_up.settings(rows)
+    recorded = killed_after_the_ledger(made_up, settings, monkeypatch)
+    another = made_up.folder / "another.parquet"
+    write_partition(made_up_partition(sites_in_a=6), another)
+    other = {**other, **({"partition": another} if "partition" in other else {})}
+    with pytest.raises(ReleaseError, match=f"{recorded['release_id']} .* finish that release"):
+        release_counts(made_up.settings(**other))
+    assert release_counts(settings).resumed
+    assert sha256_file(settings.output) == recorded["output_sha256"]
+
+
+def test_the_next_months_may_have_the_same_name_after_the_first_file_was_moved(made_up, rows):
+    first = made_up.settings(rows)
+    release_counts(first)
+    first.output.rename(made_up.folder / "kept.parquet")
+    assert release_counts(made_up.settings(period="2026-07/2026-09")).epsilon_spent == 2.0
+
+
+def test_a_second_release_on_another_partition_is_refused(made_up, rows):
+    release_counts(made_up.settings(rows))
+    write_partition(made_up_partition(sites_in_a=6), made_up.partition)
+    later = made_up.settings(period="2026-07/2026-09", output=made_up.folder / "later.parquet")
+    with pytest.raises(ReleaseError, match="the partition of its earlier releases"):
+        release_counts(later)
+    assert not later.output.exists()
+    assert len(later.ledger.read_text().splitlines()) == 1
+
+
+def test_every_name_is_on_the_disk_before_the_ledger_line(made_up, rows, monkeypatch):
+    settings = made_up.settings(rows)
+    steps = []
+    for module in (release, ledger):
+        real = module.sync_folder
+        monkeypatch.setattr(
+            module, "sync_folder", lambda path, real=real: (steps.append(path), real(path))
+        )
+    real_append = ledger._append_durably
+    monkeypatch.setattr(
+        ledger, "_append_durably", lambda *line: (steps.append("line"), real_append(*line))
+    )
+    release_counts(settings)
+    before = steps[: steps.index("line")]
+    # the file's name, the hidden folder's name, the name of the folder that was made for both
+    (hidden,) = {path for path in before if path.name.startswith(".")}
+    assert before[-2:] == [hidden, settings.output.parent]
+    assert made_up.folder in before
+
+
+def test_ctrl_c_after_the_ledger_says_what_is_true_and_the_same_command_goes_on(
+    made_up, rows, monkeypatch, capsys
+):
+    settings = made_up.settings(rows)
+    command = ["kilnlight", "reports", "release", str(settings.reports)]
+    for name in ("partition", "period", "ledger"):
+        command += [f"--{name}", str(getattr(settings, name))]
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(settings.output)])
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(release, "_make_visible", interrupted)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    said = capsys.readouterr().err
+    assert "run the same command again" in said
+    assert "nothing" not in said
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "argv", [*command, "--out", str(settings.output)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert "nothing was drawn" in capsys.readouterr().err
+    assert settings.output.is_file()
 
 
 def test_killed_after_the_ledger_a_changed_file_is_not_put_in_its_place(made_up, rows, monkeypatch):
@@ -332,14 +419,12 @@ def test_a_broken_ledger_stops_the_release(made_up, rows):
         ({"lat": "12.0"}, "lies in a group"),
     ],
 )
-def test_when_no_row_counts_the_operator_hears_why_and_the_public_cannot_tell(
-    made_up, change, reason
-):
+def test_when_no_row_counts_only_a_check_says_why(made_up, change, reason):
     settings = made_up.settings([made_up.row(f"r{n}", "A", **change) for n in range(5)])
     assert reason in check_reports(settings)
     assert not settings.ledger.exists()  # a check spends nothing
     summary = release_counts(settings)
-    assert reason in summary.note
+    assert reason not in "\n".join([repr(summary), *_release_lines(summary)])
     table = read_table(settings.output, NOISED_COUNTS)
     assert len(table) == 4  # a release like any other
     assert reason.encode() not in settings.output.read_bytes() + settings.ledger.read_bytes()

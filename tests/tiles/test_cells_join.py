@@ -1,8 +1,7 @@
 import numpy as np
 import shapely
 
-from maps.squares import join_cells
-from tiles.cells import Cell, cell_polygons, project
+from tiles.cells import Cell, cell_polygons, join_cells, project
 
 
 def test_neighbours_share_corners_to_the_last_bit():
