@@ -4,10 +4,10 @@ import json
 
 import geopandas as gpd
 import gpxpy
+import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-import shapely
 
 from maps.evidence import GROUPS
 from maps.hotspots import HOTSPOTS
@@ -19,12 +19,13 @@ from pipeline.mapping import partition_from_run
 from pipeline.progress import Screen
 from pipeline.reports.release import ReleaseSettings, release_counts
 from pipeline.run import run
+from tests.made_up import noise, write_raster
 from tiles.cells import project
 from tiles.coverage import COVERAGE
 from tiles.errors import KilnlightError, RunFolderError
 from tiles.region import Period
 from tiles.simulate import BeltSettings, simulate_belt
-from tiles.tables import read_table
+from tiles.tables import read_notes, read_table
 
 PERIOD = "2025-11/2026-06"
 QUIET = Screen(quiet=True)
@@ -64,10 +65,10 @@ def test_tables_open_as_they_are(first):
 
 def test_kilns_are_found_once_although_two_scenes_show_them(belt, first):
     kilns = gpd.read_file(belt.truth_kilns)
-    likely = first.maps.sites[first.maps.sites["p_site"] >= 0.5]
     utm = kilns.estimate_utm_crs()
+    sites = first.maps.sites.to_crs(utm)
     centres = gpd.GeoSeries(gpd.points_from_xy(kilns["lon"], kilns["lat"], crs=4326)).to_crs(utm)
-    near = [likely.to_crs(utm).distance(centre) < 50 for centre in centres]
+    near = [sites.distance(centre) < 50 for centre in centres]
     assert max(hits.sum() for hits in near) == 1
     assert sum(hits.any() for hits in near) >= 0.7 * kilns["observable"].sum()
     assert (first.maps.sites["n_scenes"] == 2).any(), "the overlap of the scenes holds some"
@@ -95,9 +96,8 @@ def test_the_list_and_the_map_say_what_they_must(first):
 
 def test_the_manifest_says_how_it_came_to_be(first, belt):
     manifest = json.loads((first.folder / "manifest.json").read_text())
-    assert [scene["scene_id"] for scene in manifest["survey"]["imagery"]] == [
-        scene.stem for scene in belt.scenes
-    ]
+    scenes = {scene["scene_id"] for scene in manifest["survey"]["imagery"]}
+    assert scenes == {scene.stem for scene in belt.scenes}
     assert manifest["survey"]["precision"] == "fp32"
     assert manifest["survey"]["weights"]["licence"]
     assert set(manifest["seconds"]) == {"plan", "survey", "maps"}
@@ -148,23 +148,45 @@ def test_noised_counts_are_added_to_a_finished_survey(belt, first, released):
     assert any("cluster of reports" in line for line in compare(with_counts, belt))
 
 
-def test_nothing_of_the_reports_is_in_any_file(belt, released, first):
+def everything_in(file):
+    """A file's content as text, tables with all their columns and notes."""
+    if file.suffix == ".parquet":
+        return pd.read_parquet(file).to_csv() + str(read_notes(file))
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+def test_nothing_of_the_reports_is_in_any_file(belt, first, released):
     rows = pd.read_csv(belt.reports, dtype=str)
-    secrets = {*rows["reporter"].dropna(), *(rows["lat"] + "," + rows["lon"]), str(len(rows))}
-    secrets -= {secret for secret in secrets if len(secret) < 4}
-    for file in [*first.folder.rglob("*"), *released.rglob("*")]:
-        if file.is_file() and file.suffix in {".json", ".jsonl", ".csv", ".html", ".geojson"}:
-            text = file.read_text()
-            assert not [secret for secret in secrets if secret in text]
+    names = {name for name in rows["reporter"].dropna() if len(name) > 4}
+    places = {*zip(rows["lat"], rows["lon"], strict=True)}
+    assert min(len(names), len(places)) > 50
+    files = [file for folder in (first.folder, released) for file in folder.rglob("*")]
+    files = [file for file in files if file.is_file()]
+    assert {".parquet", ".jsonl", ".html", ".gpx", ".toml"} <= {file.suffix for file in files}
+    for file in files:
+        text = everything_in(file)
+        assert not [name for name in names if name in text], file.name
+        assert not [place for place in places if all(x in text for x in place)], file.name
 
 
-def test_another_run_or_a_changed_partition_is_refused(belt, first, tmp_path):
+def test_another_run_is_refused(belt, first):
     with pytest.raises(RunFolderError, match="another run"):
         run(settings_for(belt, first.folder).model_copy(update={"region": None}), QUIET)
-    other = tmp_path / "other.parquet"
-    partition_from_run(first.folder, other, 3)
+
+
+def test_a_partition_is_made_once_and_fits_one_region(first, tmp_path):
+    partition = tmp_path / "partition.parquet"
+    partition_from_run(first.folder, partition, 3)
     with pytest.raises(KilnlightError, match="already: a partition is made once"):
-        partition_from_run(first.folder, other, 3)
+        partition_from_run(first.folder, partition, 3)
+    elsewhere = write_raster(tmp_path / "elsewhere.tif", noise(128, 128))
+    settings = RunSettings(imagery=(str(elsewhere),), out=tmp_path / "run", partition=partition)
+    with pytest.raises(KilnlightError, match="holds 0 of this region's"):
+        run(settings, QUIET)
+    counts = settings.model_copy(update={"partition": None, "noised_counts": partition})
+    with pytest.raises(KilnlightError, match="belongs to a partition"):
+        run(counts, QUIET)
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_broken_scene_is_reported_unless_strict(belt, tmp_path):
@@ -180,9 +202,21 @@ def test_one_broken_scene_is_reported_unless_strict(belt, tmp_path):
     assert not (tmp_path / "strict").exists()
 
 
-def test_imagery_alone_is_enough(belt, tmp_path):
-    summary = run(RunSettings(imagery=(str(belt.scenes[0]),), out=tmp_path / "run"), QUIET)
-    with rasterio.open(belt.scenes[0]) as scene:
-        whole = shapely.box(*scene.bounds).area / 1e6
-    assert summary.region_km2 == pytest.approx(whole, rel=0.002)
-    assert summary.plan.period == "2026-02/2026-02"
+def test_imagery_alone_is_enough_and_the_rest_may_follow(tmp_path):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False):
+        path = write_raster(tmp_path / "scene.tif", noise(128, 128))
+        with rasterio.open(path, "r+") as scene:
+            scene.write_mask(np.repeat(np.uint8([[0], [255]]), 64, axis=0).repeat(128, axis=1))
+    settings = RunSettings(imagery=(str(path),), out=tmp_path / "run", workers=1)
+    summary = run(settings, QUIET)
+    areas = summary.survey.coverage.groupby("status")["area_km2"].sum()
+    assert areas["nodata"] == pytest.approx(areas["searched"], rel=0.2), "a worker reads the .msk"
+    assert summary.region_km2 == pytest.approx(1.28**2, rel=0.01)
+    assert summary.plan.period == "undated"
+    named = settings.model_copy(update={"period": "2026-02/2026-02", "name": "Upper belt"})
+    again = run(named, Screen(quiet=False))
+    assert set(read_table(again.folder / "coverage.parquet", COVERAGE)["period"]) == {
+        "2026-02/2026-02"
+    }
+    assert "Upper belt" in (again.folder / "public" / "index.html").read_text()
+    assert run(named, QUIET).folder == again.folder

@@ -196,7 +196,7 @@ def _release(
     for row in partition.itertuples():
         if row.group_id == "rest":
             continue
-        mean = 0.8 * reporters * expected.reindex(row.cell_ids).fillna(0).sum()
+        mean = 3.0 * reporters * expected.reindex(row.cell_ids).fillna(0).sum()
         noise = rng.geometric(1 - np.exp(-1)) - rng.geometric(1 - np.exp(-1))
         heard = 0.05 if len(counts) % 7 == 3 else rng.gamma(3, 1 / 3)
         counts[row.group_id] = int(rng.poisson(mean * heard) + noise)
@@ -206,6 +206,12 @@ def _release(
 @pytest.fixture(scope="session")
 def survey() -> MadeUpSurvey:
     return make_survey()
+
+
+@pytest.fixture(scope="session")
+def more_heard() -> MadeUpSurvey:
+    """The same imagery, other reports."""
+    return make_survey(reporters=4.0)
 
 
 @pytest.fixture(scope="session")

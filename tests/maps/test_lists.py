@@ -1,5 +1,7 @@
 import csv
 import json
+import stat
+import unicodedata
 
 import gpxpy
 import numpy as np
@@ -8,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maps.lists import FORMATS, LIST_COLUMNS, write_lists
-from maps.sheets import safe_cell, write_csv
+from maps.lists import FORMATS, LIST_COLUMNS, list_rows, write_lists
+from maps.sheets import NUMBERS, safe_cell, write_csv
 
 DISCLAIMER = "worksite detected, labour conditions not assessed"
 
@@ -71,6 +73,32 @@ def test_same_sites_same_bytes(folder, survey, tmp_path):
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
+def test_lists_are_the_same_bytes_whatever_the_reports(folder, more_heard, tmp_path):
+    for path in write_lists(more_heard.sites, tmp_path, "Brick kilns: দিনাজপুর <&>", DISCLAIMER):
+        assert path.read_bytes() == (folder / path.name).read_bytes(), path.name
+
+
+def test_nobody_else_may_read_the_folder_and_its_files(survey, tmp_path):
+    folder = tmp_path / "restricted"
+    folder.mkdir(mode=0o755)
+    paths = write_lists(survey.sites, folder, "t", DISCLAIMER)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
+
+
+def test_lists_of_an_earlier_run_do_not_stay(survey, tmp_path):
+    write_lists(survey.sites, tmp_path, "t", DISCLAIMER)
+    (tmp_path / "notes.txt").write_text("the team's own")
+    write_lists(survey.sites, tmp_path, "t", DISCLAIMER, formats=("csv",))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "sites.csv"]
+
+
+def test_nothing_in_the_list_is_certain(survey):
+    sites = survey.sites.assign(p_site=0.996, p_low=0.994, p_high=1.0)
+    rows = list_rows(sites, DISCLAIMER)
+    assert set(rows[["p_site", "p_low", "p_high"]].to_numpy().ravel()) == {0.99}
+
+
 def test_no_sites_make_files_that_still_open(survey, tmp_path):
     write_lists(survey.sites.iloc[:0], tmp_path, "none", DISCLAIMER)
     assert len(pd.read_csv(tmp_path / "sites.csv", encoding="utf-8-sig")) == 0
@@ -94,6 +122,18 @@ def test_another_format_is_one_more_entry(survey, tmp_path, monkeypatch):
         ("-2+3", "'-2+3"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
+        ("\n=1", "'\n=1"),
+        ("\nplain", "'\nplain"),
+        ("  =1+1", "'  =1+1"),
+        ("\u00a0-2+3", "'\u00a0-2+3"),
+        ("\u200b\ufeff@SUM(A1)", "'\u200b\ufeff@SUM(A1)"),
+        ("＝1+1", "'＝1+1"),
+        ("＋1+1", "'＋1+1"),
+        ("－1+1", "'－1+1"),
+        ("＠SUM(A1)", "'＠SUM(A1)"),
+        ("+880 1711", "'+880 1711"),
+        ("+12", "+12"),
+        ("Kiln - 3", "Kiln - 3"),
         (-12.5, "-12.5"),
         ("-12.34567, 45.60000", "-12.34567, 45.60000"),
         ("-12.3, =1", "'-12.3, =1"),
@@ -106,11 +146,17 @@ def test_cells_that_would_run_are_text(value, text):
     assert safe_cell(value) == text
 
 
-@given(st.text(max_size=40))
+SIGNS = st.sampled_from("=+-@＝＋－＠")
+BLANKS = st.text(" \t\r\n\u00a0\u2003\u200b\ufeff", max_size=3)
+
+
+@given(st.one_of(st.text(max_size=40), st.tuples(BLANKS, SIGNS, st.text(max_size=9)).map("".join)))
 def test_no_text_starts_a_formula(text):
     cell = safe_cell(text)
-    assert not cell.startswith(("=", "@", "\t", "\r"))
     assert cell in (text, f"'{text}")
+    seen = "".join(c for c in cell if unicodedata.category(c) not in ("Cf", "Cc", "Zs"))
+    if unicodedata.normalize("NFKC", seen[:1]) in set("=+-@"):
+        assert NUMBERS.fullmatch(cell)
 
 
 def test_bengali_names_and_line_breaks_survive_a_spreadsheet(tmp_path):

@@ -13,7 +13,6 @@ from maps.publish import MANIFEST, PAGES, PUBLIC_COLUMNS, TABLES
 from maps.wording import TOO_FEW, describe, interval, share
 from tiles.cells import project
 from tiles.errors import PublishError
-from tiles.region import Region
 
 XSS = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"' {{7*7}} &"
 
@@ -154,9 +153,8 @@ def test_gaps_are_the_cells_hardly_searched(survey):
 
 def test_a_survey_of_one_cell_makes_a_page(survey, tmp_path):
     one = survey.groups[survey.groups["n_cells"] == 1].head(1)
-    region = Region("one", one.geometry.iloc[0])
-    cells = survey.cells.assign(searched_km2=survey.cells["area_km2"])
-    paths = put(survey, tmp_path / "public", groups=one, cells=cells, region=region)
+    cells = survey.cells.assign(searched_km2=survey.cells["area_km2"]).head(1)
+    paths = put(survey, tmp_path / "public", groups=one, cells=cells)
     assert len(paths) == 6
 
 
