@@ -75,7 +75,7 @@ def _local_cluster(processes: int) -> LocalCluster:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: several surveys may run
             silence_logs=logging.CRITICAL,  # what matters comes back as an exception
         )
 

@@ -2,12 +2,15 @@ import base64
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from maps import page, publish
+from maps.facts import Publication
 from maps.layers import themes
 from maps.publish import MANIFEST, PAGES, PUBLIC_COLUMNS, TABLES
 from maps.wording import TOO_FEW, describe, interval, share
@@ -113,6 +116,35 @@ def test_failure_leaves_what_was_public(public, survey, tmp_path):
         )
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["public"]
+
+
+def test_failing_rename_leaves_what_was_public(survey, tmp_path, monkeypatch):
+    folder = tmp_path / "public"
+    put(survey, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    rename = Path.rename
+
+    def full(path, target):
+        if path.name.endswith(".part"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        put(survey, folder, facts=survey.facts.model_copy(update={"region_name": "another"}))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["public"]
+
+
+def test_delay_is_said_on_overview_and_method(public, survey, tmp_path):
+    sentence = "To be made public not before 2026-10."
+    for name in ("index.html", "method.html"):
+        assert sentence in (public / name).read_text(encoding="utf-8")
+    assert json.loads((public / MANIFEST).read_text())["not_before"] == "2026-10"
+    put(survey, tmp_path / "p", facts=survey.facts.model_copy(update={"not_before": None}))
+    assert "not before" not in (tmp_path / "p" / "index.html").read_text(encoding="utf-8")
+    with pytest.raises(ValidationError):
+        Publication(**{**survey.facts.model_dump(), "not_before": "1.10.2026"})
 
 
 def test_nothing_to_publish_is_said(survey, tmp_path):

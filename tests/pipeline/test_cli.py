@@ -88,5 +88,7 @@ def test_bad_regions_settings_and_weights_are_one_sentence(tmp_path, image):
     assert "write three band numbers" in refused(tmp_path, *run, "--bands", "r,g,b")
     assert "text.tif" in refused(tmp_path, *run, "--weights", tmp_path / "text.tif")
     assert "no site class" in refused(tmp_path, *run, "--site-class", "casino")
-    counts = ("--noised-counts", tmp_path / "none.parquet")
-    assert "none.parquet is not there" in refused(tmp_path, *run, *counts)
+    none = tmp_path / "none.parquet"
+    assert "none.parquet is not there" in refused(tmp_path, *run, "--partition", none)
+    assert "belongs to a partition" in refused(tmp_path, *run, "--noised-counts", none)
+    assert "bands.0: input should be greater than 0" in refused(tmp_path, *run, "--bands", "0,1,2")
