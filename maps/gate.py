@@ -165,7 +165,8 @@ def _corners(name: str, geometry: dict[str, Any]) -> npt.NDArray[np.float64]:
             for inner in part:
                 walk(inner)
         elif part:
-            found.append([float(value) for value in part])
+            lon, lat = part  # a height, or half of a position, is a ValueError
+            found.append([float(lon), float(lat)])
 
     walk(geometry["coordinates"])
     return np.array(found).reshape(-1, 2)
@@ -177,9 +178,11 @@ def _check_corners(name: str, lonlat: npt.NDArray[np.float64]) -> None:
         return
     x_m, y_m = to_equal_area().transform(lonlat[:, 0], lonlat[:, 1])
     steps_m = np.column_stack((x_m - GRID_WEST_M, GRID_NORTH_M - y_m))
+    if not np.isfinite(steps_m).all():
+        raise ValueError("a corner off the globe")
     off_m = np.abs(steps_m - np.round(steps_m / CELL_SIZE_M) * CELL_SIZE_M).max(axis=1)
     worst = int(off_m.argmax())
-    if not off_m[worst] <= CORNER_TOLERANCE_M:  # not a number is no corner either
+    if off_m[worst] > CORNER_TOLERANCE_M:
         raise _refused(name, f"an area with a corner {off_m[worst]:.0f} m off the grid of cells")
 
 

@@ -1,5 +1,7 @@
 """The map in a real browser, from disk: it asks nobody, makes no error, and its layers work."""
 
+from itertools import pairwise
+
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -29,7 +31,12 @@ def folder(survey, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "public"
     groups = survey.groups.copy()
     groups.loc[0, "group_id"] = "<img src=x onerror=window.hacked=1>"
-    facts = survey.facts.model_copy(update={"region_name": "<script>window.hacked=1</script>"})
+    facts = survey.facts.model_copy(
+        update={
+            "region_name": "<script>window.hacked=1</script>",
+            "cautions": ("The first caution.", "The second caution."),
+        }
+    )
     publish(groups, survey.cells, survey.sites, facts, folder)
     return folder
 
@@ -57,6 +64,19 @@ def test_pages_ask_for_themselves_only_and_fit_the_width(opened, folder, name):
     width = opened.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert width <= 0
     assert opened.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize("name", ["index.html", "map.html", "method.html"])
+def test_made_up_data_and_every_caution_can_be_read(opened, folder, name):
+    opened.goto((folder / name).as_uri())
+    boxes = [box.bounding_box() for box in opened.locator(".banner:visible").all()]
+    assert len(boxes) == 3
+    for above, below in pairwise(boxes):
+        assert below["y"] >= above["y"] + above["height"] - 1
+    if name == "map.html":
+        area = opened.locator(".folium-map").bounding_box()
+        assert area["y"] >= boxes[-1]["y"] + boxes[-1]["height"] - 1
+        assert area["height"] > 200
 
 
 def test_layers_switch_with_their_legend_and_a_popup_opens(opened, folder):
