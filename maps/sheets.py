@@ -3,14 +3,17 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tiles.files import atomic_path
 
-# Spreadsheets run cells that begin so (OWASP, "CSV injection"), in Japanese settings the full-width
-# signs too, and trim what nobody sees before them; an apostrophe makes them text.
-FORMULA_START = re.compile(r"[\t\r\n]|[\s\x00-\x1f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]")
+# Spreadsheets run cells that begin so (OWASP, "CSV injection"), full-width signs and what nobody
+# sees before them included; an apostrophe makes them text.
+FORMULA_SIGNS = frozenset("=+-@")  # after Unicode's NFKC, which makes ＝ an =
+LINE_STARTS = ("\t", "\r", "\n")
+UNSEEN = frozenset({"Cc", "Cf"})  # controls and format marks: no-break marks, U+FEFF
 # Numbers, and "lat, lon" pairs for pasting into a map search, begin with a minus harmlessly.
 NUMBERS = re.compile(r"[+-]?\d+(\.\d+)?(e[+-]?\d+)?(, -?\d+(\.\d+)?)?")
 # Excel reads a CSV as UTF-8 only with the mark, without it Bengali and Hindi names are broken;
@@ -21,9 +24,15 @@ ENCODING = "utf-8-sig"
 def safe_cell(value: object) -> str:
     """Return a cell's text; what a spreadsheet would run gets a leading apostrophe."""
     text = "" if value is None else str(value)
-    if FORMULA_START.match(text) and not NUMBERS.fullmatch(text):
+    if _runs(text) and not NUMBERS.fullmatch(text):
         return f"'{text}"
     return text
+
+
+def _runs(text: str) -> bool:
+    seen = (c for c in text if not c.isspace() and unicodedata.category(c) not in UNSEEN)
+    first = unicodedata.normalize("NFKC", next(seen, ""))
+    return text.startswith(LINE_STARTS) or first in FORMULA_SIGNS
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -8,7 +8,7 @@ from models.weights import Figure, WeightsCard
 # Below the figures: what they are of, and what flatters them.
 MEASURED = (
     "Measured on places that the training in question never saw; intervals from resampling blocks "
-    "of land (10 km, or tiles). Weights trained on everything carry the figures of networks trained "
+    "of land (10 km, or tiles). Weights trained on everything carry figures of networks trained "
     "alike while these places were held out; their threshold was then chosen on the same scores, "
     "which flatters F1, precision and recall a little, and average precision not at all."
 )

@@ -228,7 +228,7 @@ def _scores(detector: Detector, pictures: Sequence[Picture], tolerance_m: float)
 def _operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating:
     """Threshold of the greatest F1, recall there, and the calibration curve."""
     score, is_site = scores["score"].to_numpy(float), scores["is_site"].to_numpy(bool)
-    place = pd.factorize(scores["place"])[0].astype(np.int64)
+    place = pd.factorize(scores["place"], sort=True)[0].astype(np.int64)
     detected = score > 0
     threshold = best_threshold(score[detected], is_site[detected], int(is_site.sum()))
     calibration = fit_calibration(

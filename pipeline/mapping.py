@@ -34,6 +34,7 @@ from tiles.partition import (
     read_partition,
     write_partition,
 )
+from tiles.region import UNDATED, Period
 from tiles.tables import read_table, write_table
 
 PARTITION_FILE = "partition.parquet"
@@ -168,6 +169,11 @@ def partition_from_run(run_folder: Path, out: Path, k: int) -> str:
     )
 
 
+def not_before(period: str) -> str | None:
+    """The month from which the public folder may go out; None where the period is not known."""
+    return None if period == UNDATED else Period.parse(period).a_quarter_later
+
+
 def _facts(
     plan: SurveyPlan,
     card: WeightsCard,
@@ -200,5 +206,6 @@ def _facts(
             noise_scale=release.noise_scale,
         ),
         cautions=warned,
+        not_before=not_before(plan.period),
         simulated=settings.simulated,
     )

@@ -16,11 +16,10 @@ from tiles.blocks import CORE_PX
 from tiles.catalog import Catalog, find_scenes
 from tiles.errors import RegionError, SceneError, WeightsError
 from tiles.files import sha256_file
-from tiles.region import Region, read_region, region_of
+from tiles.region import UNDATED, Region, read_region, region_of
 from tiles.scene import GsdLimits, Scene
 
 NETWORK_BANDS = ("red", "green", "blue")  # what tiles.read gives, in its order
-UNDATED = "undated"  # the period where the imagery states no date and the user names none
 
 
 def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maps.expected import COUNTED_FROM
-from pipeline.mapping import MapTables
+from pipeline.mapping import MapTables, not_before
 from pipeline.survey import Survey, SurveyPlan
 from tiles.coverage import SEARCHED
 
@@ -64,10 +64,14 @@ class RunSummary:
             lines.append(f"{more} more files or blocks failed: manifest.json lists them.")
         return [*lines, *self.maps.cautions]
 
+    def _delay(self) -> str:
+        month = not_before(self.plan.period)
+        return f", not before {month}" if month else ""
+
     def _files(self) -> list[str]:
         took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
         return [
-            f"Map to publish: {self.folder / 'public' / 'index.html'}",
+            f"Map to publish{self._delay()}: {self.folder / 'public' / 'index.html'}",
             f"Ranked sites, not to publish: {self.folder / 'restricted' / 'sites.csv'}",
             f"Tables: {self.folder} ({took})",
         ]

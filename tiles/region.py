@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from tiles.errors import RegionError
 
+UNDATED = "undated"  # the period where the imagery states no date and the user names none
 DELAY_MONTHS = 3  # what is public speaks of a season that is over, not of who is there now
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])", re.ASCII)
 

@@ -133,6 +133,8 @@ def released(belt, first, tmp_path_factory):
 
 
 def test_noised_counts_are_added_to_a_finished_survey(belt, first, released):
+    kept = [first.folder / "sites.parquet", *(first.folder / "restricted").iterdir()]
+    bytes_before = [file.read_bytes() for file in kept]
     before = (first.folder / "detections.parquet").stat().st_mtime_ns
     with_counts = run(
         settings_for(
@@ -144,7 +146,9 @@ def test_noised_counts_are_added_to_a_finished_survey(belt, first, released):
         QUIET,
     )
     assert (first.folder / "detections.parquet").stat().st_mtime_ns == before, "it is not redone"
-    assert with_counts.maps.groups["report_rate"].notna().any()
+    assert [file.read_bytes() for file in kept] == bytes_before, "no report moves a rank"
+    assert "2026-10" in (first.folder / "public" / "index.html").read_text(), "a quarter's delay"
+    assert set(with_counts.maps.groups["evidence_class"]) != {"no_release"}
     assert any("cluster of reports" in line for line in compare(with_counts, belt))
 
 

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import shapely
+from markupsafe import Markup
 
 from maps import page
 from maps.gate import check_public
@@ -258,6 +259,15 @@ def test_the_policy_names_what_the_page_was_given_and_not_what_is_in_it():
         for text in (b"known", b"style", b"sneaked")
     ]
     assert [digest in sealed for digest in hashes] == [True, True, False]
+
+
+def test_a_script_that_got_into_a_page_neither_runs_nor_is_published(survey, monkeypatch, tmp_path):
+    monkeypatch.setattr(page, "overview_svg", lambda *_: Markup("<script>sneaked</script>"))
+    html = make_pages(survey.groups, survey.cells, survey.facts)["index.html"].html
+    assert "<script>sneaked</script>" in html
+    assert "script-src 'none';" in html
+    with pytest.raises(PublishError, match="a script that it was not made with"):
+        publish(survey.groups, survey.cells, survey.sites, survey.facts, tmp_path / "public")
 
 
 def test_gate_refuses_a_file_too_many(sneak, gate):

@@ -127,6 +127,7 @@ def test_another_format_is_one_more_entry(survey, tmp_path, monkeypatch):
         ("  =1+1", "'  =1+1"),
         ("\u00a0-2+3", "'\u00a0-2+3"),
         ("\u200b\ufeff@SUM(A1)", "'\u200b\ufeff@SUM(A1)"),
+        ("\x81\u061c=1+1", "'\x81\u061c=1+1"),
         ("＝1+1", "'＝1+1"),
         ("＋1+1", "'＋1+1"),
         ("－1+1", "'－1+1"),
@@ -154,7 +155,7 @@ BLANKS = st.text(" \t\r\n\u00a0\u2003\u200b\ufeff", max_size=3)
 def test_no_text_starts_a_formula(text):
     cell = safe_cell(text)
     assert cell in (text, f"'{text}")
-    seen = "".join(c for c in cell if unicodedata.category(c) not in ("Cf", "Cc", "Zs"))
+    seen = "".join(c for c in cell if unicodedata.category(c) not in ("Cf", "Cc", "Zs", "Zl", "Zp"))
     if unicodedata.normalize("NFKC", seen[:1]) in set("=+-@"):
         assert NUMBERS.fullmatch(cell)
 
