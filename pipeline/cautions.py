@@ -16,7 +16,7 @@ def cautions(
     plan: SurveyPlan, card: WeightsCard, survey: Survey, sites: pd.DataFrame
 ) -> tuple[str, ...]:
     """Say what a reader must know before using the figures; no file names, no fine positions."""
-    found = [_unfamiliar(survey), _far(plan, card), _dense(plan, survey, sites)]
+    found = [_unfamiliar(survey), _far(plan, card), _dense(plan, card, survey, sites)]
     return tuple(sentence for sentence in found if sentence is not None)
 
 
@@ -48,14 +48,17 @@ def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
     )
 
 
-def _dense(plan: SurveyPlan, survey: Survey, sites: pd.DataFrame) -> str | None:
+def _dense(plan: SurveyPlan, card: WeightsCard, survey: Survey, sites: pd.DataFrame) -> str | None:
     usual = plan.site_class.prevalence_per_1000km2
     looked_at_km2 = float(searched_km2(survey.coverage).sum())
     found = 1000 * float(sites["p_site"].sum()) / looked_at_km2 if looked_at_km2 else 0.0
     if found <= usual * PREVALENCE_FACTOR:
         return None
+    suggested = card.calibration.survey_prevalence(
+        survey.detections["score"].to_numpy(), looked_at_km2, card.recall.mean
+    )
     return (
-        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} were presumed: if a look "
-        "at some of them bears that out, probabilities and counts are too low here, so state the "
-        "density that is known."
+        f"{found:,.0f} sites per 1,000 km2 were found where {usual:,.0f} were presumed, so "
+        "probabilities and counts are too low here if a look at some sites bears them out; the "
+        f"scores themselves speak for about {suggested:,.0f}, which can be stated as prevalence."
     )

@@ -24,7 +24,8 @@ def said(lon=77.0, lat=28.0, unfamiliar_share=0.0, p_site=(0.9,) * 3, card=CARD)
     plan = SurveyPlan(
         Catalog((), ()), region, "p", site_class, DetectorSpec(None, "", "cpu", "fp32", 0)
     )
-    survey = Survey(None, seen.table(region, "p"), 1, (), unfamiliar_share)
+    detections = pd.DataFrame({"score": p_site})
+    survey = Survey(detections, seen.table(region, "p"), 1, (), unfamiliar_share)
     return cautions(plan, card, survey, pd.DataFrame({"p_site": p_site}))
 
 
@@ -41,6 +42,8 @@ def test_unfamiliar_imagery_far_places_and_odd_densities_are_said():
     (dense,) = said(p_site=(0.9,) * 200)
     assert dense.startswith("18")
     assert "where 30 were presumed" in dense
+    suggested = float(dense.split("about ")[1].split(",")[0])
+    assert 180 < suggested < 320  # 200 sure sites and those missed, in 970 km2
 
 
 @pytest.mark.parametrize("share", [0.5, 0.0])
