@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from models.detection import DETECTIONS
@@ -48,10 +48,9 @@ def run(settings: RunSettings, screen: Screen) -> RunSummary:
         identity = survey_identity(plan, weights)
         folder = RunFolder.open(settings.out)
     with folder.locked():
-        with timings.step("survey"):
-            survey = take_survey(folder, identity, plan, settings, screen)
+        survey = take_survey(folder, identity, plan, settings, screen)
+        timings.seconds["survey"] = survey.seconds
         with timings.step("maps"):
-            write_table(survey.coverage, folder.path / SURVEY_FILES[1], COVERAGE)
             maps = make_maps(folder.path, plan, weights.card, survey, settings)
         write_text(folder.path / RUN_FILE, to_toml(settings))
         parts = {"maps": maps.inputs, "result": survey.facts(), "seconds": timings.seconds}
@@ -71,11 +70,17 @@ def take_survey(
     if folder.holds(identity):
         screen.say(f"{folder.path} holds this very survey: it is used as it is.")
         found, seen = read_table(detections, DETECTIONS), read_table(coverage, COVERAGE)
-        # the months are what the user says of the imagery, and may be said after the survey
-        seen["period"] = plan.period
-        return Survey(found, seen, **folder.result())
+        facts = folder.result()
+        if (seen["period"] != plan.period).any():
+            # the months are what the user says of the imagery, and may be said after the survey
+            seen["period"] = plan.period
+            write_table(seen, coverage, COVERAGE)
+            folder.write_manifest(identity, {"result": facts})
+        return Survey(found, seen, **facts)
     with folder.claimed_for(identity):
+        started = time.perf_counter()
         survey = survey_region(plan, settings, screen)
+        survey = replace(survey, seconds=round(time.perf_counter() - started, 2))
         write_table(survey.detections, detections, DETECTIONS)
         write_table(survey.coverage, coverage, COVERAGE)
         folder.write_manifest(identity, {"result": survey.facts()})

@@ -107,6 +107,7 @@ class Survey:
     blocks: int
     failures: tuple[str, ...]
     unfamiliar_share: float
+    seconds: float = 0.0
 
     def facts(self) -> dict[str, Any]:
         """What the tables do not hold, for the manifest."""
@@ -114,6 +115,7 @@ class Survey:
             "blocks": self.blocks,
             "failures": list(self.failures),
             "unfamiliar_share": self.unfamiliar_share,
+            "seconds": self.seconds,
         }
 
 
