@@ -77,8 +77,7 @@ def _expected(groups: pd.DataFrame) -> Theme:
         "expected",
         "Expected sites",
         "Sites expected per 1,000 km²",
-        "Sites found, weighted by how sure they are, plus those likely missed. Tap an area for the "
-        "number with its 90 % interval.",
+        "Sites found, weighted by how sure they are, plus those likely missed.",
         (*classes, HATCHED),
         _or_hatched(at, groups, len(classes)),
     )

@@ -14,7 +14,12 @@ from models.site_class import Limits, SiteClass
 Floats = npt.NDArray[np.float64]
 
 HOTSPOT_SHARE = {"hot_99": 1.0, "hot_95": 0.8, "hot_90": 0.6}  # strongest class first, evenly down
-USUAL_FIT = 0.5  # half of the way from the limit to the middle half of the range
+# Words for how well a size fits: 0.5 is half of the way from the limit to the usual range.
+SIZE_WORDS = (
+    (0.999, "a usual size"),
+    (0.5, "towards the edge of the usual sizes"),
+    (0.0, "an unusual size"),
+)
 PRIORITY_DECIMALS = 6  # ties are ties: sums in another order must not reshuffle the list
 
 
@@ -106,5 +111,6 @@ def _how_likely(p_site: float) -> str:
 
 
 def _size(site: dict[str, object]) -> str:
-    usual = "a usual size" if float(str(site["size_fit"])) >= USUAL_FIT else "an unusual size"
+    fit = float(str(site["size_fit"]))
+    usual = next(word for least, word in SIZE_WORDS if fit >= least)
     return f"{site['length_m']:.0f} m by {site['width_m']:.0f} m, {usual}"

@@ -17,7 +17,8 @@ SMALL = 10  # counts below are said with one decimal, others as whole numbers
 
 EVIDENCE_WORDS = {
     "both": "imagery and reports",
-    "imagery_only": "imagery only; that does not mean that nothing happens here",
+    "imagery_only": "imagery; too few reports to stand out from the noise, which does not mean "
+    "that nothing happens here",
     "reports_only": "reports, where the imagery shows no site",
     "unheard": "unheard: many sites, few reports; people may have no way to report",
     "no_release": "imagery only; no reports were released for this area",

@@ -52,7 +52,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            _complain("stopped; run the same command again to go on.")
+            _complain("stopped; run the same command again.")
         raise
     sys.exit(0)
 
@@ -181,9 +181,9 @@ def _numbers(text: str | None) -> tuple[int, ...] | None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the demo; must be new or empty.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder: new, empty, or an earlier demo, which is replaced.")
+    ] = Path("demo"),
     side_km: Annotated[float, typer.Option(help="Side of the made-up region.")] = 100.0,
     seed: Annotated[int, typer.Option(help="Same seed, same belt.")] = 2026,
     quiet: Quiet = False,

@@ -1,5 +1,6 @@
 """The run file: every setting of a survey, read once, checked, and passed down."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,13 +114,15 @@ def read_run_file(path: Path) -> dict[str, object]:
 
 
 def to_toml(settings: RunSettings) -> str:
-    """Write settings as a run file that gives the same run again."""
-    lines = [
-        f"{key} = {_toml(value)}"
-        for key, value in settings.model_dump(mode="json").items()
-        if value is not None
-    ]
-    return "\n".join(lines) + "\n"
+    """Write settings as a run file that gives the same run again, from wherever it is read."""
+    values = {k: v for k, v in settings.model_dump(mode="json").items() if v is not None}
+    for key in PATH_FIELDS:
+        if key in values:
+            values[key] = os.path.abspath(values[key])
+    if settings.site_class.endswith(".toml"):
+        values["site_class"] = os.path.abspath(settings.site_class)
+    values["imagery"] = [os.path.abspath(source) for source in settings.imagery]
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
 
 
 def _toml(value: object) -> str:

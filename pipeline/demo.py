@@ -86,6 +86,11 @@ def compare(summary: RunSummary, belt: Belt) -> list[str]:
     clusters = gpd.read_file(belt.truth_clusters)
     lines = ["Against the truth of this simulation (real imagery is harder):"]
     lines.append(_kilns_found(summary, kilns))
+    total = summary.maps.expected
+    lines.append(
+        f"  kilns expected in the whole region: {total.mean:,.0f} (90 % interval {total.low:,.0f} "
+        f"to {total.high:,.0f}); there are {len(kilns)}"
+    )
     planted = clusters[clusters["of"] == "kilns"]
     hot = summary.maps.hotspots[summary.maps.hotspots["hotspot_class"].isin(HOT_CLASSES)]
     hot_ground = shapely.union_all(cell_polygons(list(hot["cell_id"])).to_numpy())

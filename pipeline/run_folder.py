@@ -147,7 +147,7 @@ class RunFolder:
             parts: further sections, such as timings; none may hold a figure from raw reports.
         """
         files = sorted(
-            file for file in self.path.rglob("*") if file.is_file() and file.name != MANIFEST
+            file for file in self.path.rglob("*") if file.is_file() and file != self.path / MANIFEST
         )
         manifest = {
             "survey": dict(survey),

@@ -100,7 +100,10 @@ class BlockResult:
 
 @dataclass(frozen=True)
 class Survey:
-    """What a survey found, what it looked at, and what a summary has to say about it."""
+    """What a survey found, what it looked at, and what a summary has to say about it.
+
+    `seconds` is how long it took when it was made, and stays with it when it is taken up again.
+    """
 
     detections: gpd.GeoDataFrame
     coverage: gpd.GeoDataFrame
@@ -206,7 +209,8 @@ def search_block(
     detector: Detector, scene: Scene, block: Block, site_class: SiteClass
 ) -> BlockResult:
     """Read one block, detect, and say what was looked at; a block that cannot be read is failed."""
-    area_km2 = block.rows * block.cols * scene.gsd.x_m * scene.gsd.y_m / 1e6
+    rows, cols = min(block.rows, scene.rows - block.row), min(block.cols, scene.cols - block.col)
+    area_km2 = rows * cols * scene.gsd.x_m * scene.gsd.y_m / 1e6
     try:
         read = read_block(scene, block)
     except SceneError as error:

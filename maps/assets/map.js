@@ -78,7 +78,7 @@ var kilnlight = (function () {
       onEachFeature: function (feature, area) {
         var line = theme.classes[theme.groups[feature.properties.at]];
         area.bindTooltip(function () { return element("span", line.label); }, {sticky: true});
-        area.bindPopup(function () { return card(feature.properties); }, {maxWidth: 270});
+        area.bindPopup(function () { return card(feature.properties); }, {maxWidth: 230, autoPanPaddingTopLeft: [56, 8]});
         area.on("mouseover", function () { area.setStyle({color: "#101820", weight: 2.5}); area.bringToFront(); });
         area.on("mouseout", function () { layer.resetStyle(area); });
       }

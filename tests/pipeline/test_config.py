@@ -1,4 +1,3 @@
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,25 @@ def test_paths_of_a_run_file_are_relative_to_it(tmp_path):
     assert settings.band_numbers == Bands(4, 3, 2)
 
 
-def test_written_settings_give_the_same_run_again(tmp_path):
+def test_written_settings_give_the_same_run_again_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
     settings = RunSettings(
-        imagery=('a "quoted" \\ name.tif',), out=tmp_path, workers=2, strict=True, bands=(3, 2, 1)
+        imagery=('../a "quoted" \\ name.tif', "/else/*.tif"),
+        out=Path("run"),
+        site_class="own.toml",
+        workers=2,
+        strict=True,
+        bands=(3, 2, 1),
     )
-    values = tomllib.loads(to_toml(settings))
-    assert RunSettings.of(values, "again") == settings
+    (tmp_path / "run.toml").write_text(to_toml(settings))
+    monkeypatch.chdir("/")
+    again = RunSettings.of(read_run_file(tmp_path / "run.toml"), "again")
+    assert again.imagery == (f'{tmp_path}/a "quoted" \\ name.tif', "/else/*.tif")
+    assert again.out == tmp_path / "work" / "run"
+    assert again.site_class == str(tmp_path / "work" / "own.toml")
+    kept = ("workers", "strict", "bands")
+    assert all(getattr(again, name) == getattr(settings, name) for name in kept)
 
 
 @pytest.mark.parametrize(
