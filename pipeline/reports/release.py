@@ -180,6 +180,7 @@ class _Staged:
         return self.folder / self.output.name
 
     def clear(self) -> None:
+        """Throw away what waits here; only ever called for a file that no ledger line records."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
