@@ -118,16 +118,10 @@ def group_evidence(
     return gpd.GeoDataFrame(table[GROUPS.column_names], geometry=squares)
 
 
-def groups_of_cells(partition: pd.DataFrame) -> dict[str, str]:
-    """Return the group_id of every cell of a partition."""
-    pairs = zip(partition["group_id"], partition["cell_ids"], strict=True)
-    return {str(cell_id): str(group_id) for group_id, cell_ids in pairs for cell_id in cell_ids}
-
-
 def _with_outside(partition: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """The partition's groups, and one more of the survey's cells that are in none."""
     groups = pd.DataFrame(partition[["group_id", "cell_ids", "area_km2"]])
-    others = cells[~cells["cell_id"].isin(groups_of_cells(partition))]
+    others = cells[~cells["cell_id"].isin(partition["cell_ids"].explode())]
     if others.empty:
         return groups.reset_index(drop=True)
     area_km2 = float(others["area_km2"].sum())

@@ -27,7 +27,7 @@ from scipy.special import gammaincinv
 
 from models.site_class import SiteClass
 from tiles.cells import SQUARE_METRES_PER_KM2, Cell
-from tiles.coverage import SEARCHED
+from tiles.coverage import searched_km2
 from tiles.errors import ConfigError
 
 Floats = npt.NDArray[np.float64]
@@ -233,8 +233,7 @@ def _density_prior(detected: Floats, exposure_km2: Floats, prevalence_per_km2: f
 def _cells(coverage: pd.DataFrame) -> pd.DataFrame:
     """Area and searched area of each cell, in the grid's order."""
     area = coverage.groupby("cell_id")["area_km2"].sum()
-    seen = coverage[coverage["status"].isin(SEARCHED)]
-    searched = seen.groupby("cell_id")["area_km2"].sum().reindex(area.index, fill_value=0.0)
+    searched = searched_km2(coverage).reindex(area.index, fill_value=0.0)
     cells = pd.DataFrame({"area_km2": area, "searched_km2": searched}).reset_index()
     places = [Cell.parse(str(cell_id)) for cell_id in cells["cell_id"]]
     cells.insert(1, "row", np.array([place.row for place in places], dtype=np.int64))

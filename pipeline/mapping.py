@@ -28,6 +28,7 @@ from tiles.errors import ConfigError, ReleaseError, TableError
 from tiles.files import atomic_path, sha256_file
 from tiles.noised_counts import NOISED_COUNTS
 from tiles.partition import (
+    K_SITES,
     REST,
     build_partition,
     partition_sha256,
@@ -88,9 +89,10 @@ def make_maps(
     """
     site_class, period = plan.site_class, plan.period
     sites = link_sites(survey.detections, site_class)
-    cells = expected_by_cell(sites, survey.coverage, Recall(**card.recall.model_dump()), site_class)
+    recall = Recall(**card.recall.model_dump())
+    cells = expected_by_cell(sites, survey.coverage, recall, site_class)
     hotspots = find_hotspots(cells, period, site_class.name)
-    partition = take_partition(folder, plan, sites, settings)
+    partition = take_partition(folder, sites, survey.coverage, settings)
     sha256 = partition_sha256(folder / PARTITION_FILE)
     release = take_release(settings, plan, partition, sha256)
     groups = group_evidence(cells, hotspots, partition, period, release)
@@ -103,14 +105,13 @@ def make_maps(
     publish(groups, cells, ranked, facts, folder / "public")
     title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
     write_lists(ranked, folder / "restricted", title, site_class.disclaimer)
-    return MapTables(
-        ranked, hotspots, groups, total, warned, _inputs(folder, settings.noised_counts, release)
-    )
+    inputs = _inputs(sha256, settings.noised_counts, release)
+    return MapTables(ranked, hotspots, groups, total, warned, inputs)
 
 
-def _inputs(folder: Path, counts: Path | None, release: Release | None) -> dict[str, Any]:
+def _inputs(sha256: str, counts: Path | None, release: Release | None) -> dict[str, Any]:
     """What the maps were made from beside the survey, for the manifest."""
-    inputs: dict[str, Any] = {"partition_sha256": partition_sha256(folder / PARTITION_FILE)}
+    inputs: dict[str, Any] = {"partition_sha256": sha256}
     if counts is not None and release is not None:
         inputs["release_id"] = release.release_id
         inputs["noised_counts_sha256"] = sha256_file(counts)
@@ -119,16 +120,22 @@ def _inputs(folder: Path, counts: Path | None, release: Release | None) -> dict[
 
 
 def take_partition(
-    folder: Path, plan: SurveyPlan, sites: pd.DataFrame, settings: RunSettings
+    folder: Path, sites: pd.DataFrame, coverage: pd.DataFrame, settings: RunSettings
 ) -> gpd.GeoDataFrame:
     """Put the partition into the run folder: the given one, or one of this survey's sites."""
     path = folder / PARTITION_FILE
     if settings.partition is None:
-        write_partition(build_partition(sites, CellGrid().cells_of(plan.region.polygon)), path)
+        write_partition(_partition_of(sites, coverage, K_SITES), path)
     elif settings.partition.resolve() != path.resolve():
         with atomic_path(path) as temporary:
             shutil.copyfile(settings.partition, temporary)
     return read_partition(path)
+
+
+def _partition_of(sites: pd.DataFrame, coverage: pd.DataFrame, k: int) -> gpd.GeoDataFrame:
+    """The partition of a survey; the rows of a cell's coverage sum to its area in the region."""
+    cells = coverage.groupby("cell_id")[["area_km2"]].sum().reset_index()
+    return build_partition(sites, cells, k)
 
 
 def take_release(
@@ -160,8 +167,7 @@ def partition_from_run(run_folder: Path, out: Path, k: int) -> str:
         raise ReleaseError(f"{out} is there already: a partition is made once and kept.")
     sites = read_table(run_folder / "sites.parquet", SITES)
     coverage = read_table(run_folder / "coverage.parquet", COVERAGE)
-    cells = coverage.groupby("cell_id", as_index=False)["area_km2"].sum()
-    partition = build_partition(sites, cells, k)
+    partition = _partition_of(sites, coverage, k)
     write_partition(partition, out)
     groups = int((partition["group_id"] != REST).sum())
     return (

@@ -6,7 +6,7 @@ from pathlib import Path
 from maps.expected import COUNTED_FROM
 from pipeline.mapping import MapTables, not_before
 from pipeline.survey import Survey, SurveyPlan
-from tiles.coverage import SEARCHED
+from tiles.coverage import SEARCHED, searched_km2
 
 SHOWN_FAILURES = 3  # as many reasons as are read; the manifest has them all
 
@@ -47,8 +47,7 @@ class RunSummary:
     @property
     def searched_km2(self) -> float:
         """Area that was looked at."""
-        seen = self.survey.coverage["status"].isin(SEARCHED)
-        return float(self.survey.coverage.loc[seen, "area_km2"].sum())
+        return float(searched_km2(self.survey.coverage).sum())
 
     def _rest(self) -> str:
         areas = self.survey.coverage.groupby("status")["area_km2"].sum()

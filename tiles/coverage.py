@@ -150,7 +150,7 @@ class CoverageMap:
         return np.asarray(counts / counts.sum())
 
 
-def searched_km2(coverage: gpd.GeoDataFrame) -> "pd.Series[float]":
+def searched_km2(coverage: pd.DataFrame) -> "pd.Series[float]":
     """Return the searched area per cell_id: the denominator of every rate, in km2."""
     seen = coverage[coverage["status"].isin(SEARCHED)]
     return cast("pd.Series[float]", seen.groupby("cell_id")["area_km2"].sum())

@@ -224,3 +224,11 @@ def test_imagery_alone_is_enough_and_the_rest_may_follow(tmp_path):
     }
     assert "Upper belt" in (again.folder / "public" / "index.html").read_text()
     assert run(named, QUIET).folder == again.folder
+
+
+def test_a_built_partition_is_the_one_that_the_run_used(belt, tmp_path):
+    settings = settings_for(belt, tmp_path / "run")
+    run(settings, QUIET)
+    partition_from_run(settings.out, tmp_path / "partition.parquet", 5)
+    used = settings.out / "partition.parquet"
+    assert (tmp_path / "partition.parquet").read_bytes() == used.read_bytes()
