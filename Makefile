@@ -1,10 +1,10 @@
-# The whole interface for a contributor: make demo, make test, make check, make bench.
+# The whole interface for a contributor: make demo, make test, make check, make bench, make audit.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench install lock clean
+.PHONY: demo test check bench audit install lock clean
 
 $(STAMP): requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
@@ -28,7 +28,11 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/pytest -s tests/benchmarks/bench_survey.py
+	$(BIN)/pytest -s tests/benchmarks/bench_*.py
+
+# The attacks on releases of reports, drawn long; prints the losses measured.
+audit: $(STAMP)
+	$(BIN)/pytest -s tests/audit/audit_release.py
 
 # Write the pinned versions anew (needs uv); names, versions and hashes only, no addresses.
 lock:

@@ -9,7 +9,7 @@ from maps.expected import (
     SHARED,
     Floats,
     Ints,
-    interval_90,
+    ends_90,
     moments_by,
     whole_cell_km2,
     whole_cells,
@@ -20,8 +20,8 @@ from maps.hotspots import (
     NOT_TESTED,
     STRONGEST_FIRST,
 )
-from maps.reporting import FEWEST_SITES, Release, ReportingRates, reporting_rates
-from tiles.cells import join_cells
+from maps.reporting import FEWEST_SITES, Places, Release, ReportingRates, reporting_rates
+from tiles.cells import Cell, join_cells
 from tiles.partition import REST
 from tiles.tables import Column, TableSchema
 
@@ -35,11 +35,13 @@ EVIDENCE_CLASSES = (
 )
 OUTSIDE = "outside_partition"  # cells of the survey that the partition does not know
 FEWEST_RATES = 5  # a median of fewer rates is moved by one or two groups
-UNHEARD_SHARE = 0.5  # of the median rate: clearly fewer, not just below the middle
+UNHEARD_SHARE = 0.5  # of the median rate or usual access: clearly fewer, not just below the middle
+LEAST_KNOWN = 0.5  # of a group's cells must have a value of access, or the group has none
+LEAST_ACCESS = 0.02  # of the usual: a place that a map calls unreached has some phones
 
 GROUPS = TableSchema(
     name="groups",
-    version=1,
+    version=2,
     columns=(
         Column("group_id", "string", "group of cells of the partition"),
         Column("period", "string", "first and last month, as 2025-11/2026-06"),
@@ -56,6 +58,12 @@ GROUPS = TableSchema(
         Column("expected_high", "float64", "upper end of its 90 % interval"),
         Column("hotspot_class", "string", "strongest class that half of all its cells reach"),
         Column("n_hot_cells", "int64", "cells of any hot class"),
+        Column(
+            "hot_stability",
+            "float64",
+            "share of shifted and rescaled grids in which its hot cells are hot, on average",
+            nullable=True,
+        ),
         Column(
             "report_rate",
             "float64",
@@ -76,6 +84,7 @@ def group_evidence(
     partition: pd.DataFrame,
     period: str,
     release: Release | None = None,
+    access: "pd.Series[float] | None" = None,
 ) -> gpd.GeoDataFrame:
     """Return the GROUPS table: one row a group of the partition, in its order.
 
@@ -89,10 +98,11 @@ def group_evidence(
     searched there is no rate.
 
     The evidence class is, in this order: `not_searched` (under a fifth searched); `no_release` (no
-    noised count; always for `rest`); `unheard` (at least five sites, at least five groups have a
-    rate, and this one's whole interval lies below half of their median: neither a cluster nor
-    false reporters in a few groups move that); `both` and `reports_only` (the count stands out of
-    the noise, with and without sites seen); else `imagery_only`: the imagery is all there is.
+    noised count; always for `rest`); `unheard` (at least five sites, and little chance to report:
+    at least five groups have a rate and this one's whole interval lies below half of their median,
+    which neither a cluster nor false reporters in a few groups move; or access is under half of the
+    usual and the count does not stand out); `both` and `reports_only` (the count stands out of the
+    noise, with and without sites seen); else `imagery_only`: the imagery is all there is.
 
     Args:
         cells: what `expected_by_cell` returns.
@@ -100,20 +110,25 @@ def group_evidence(
         partition: group_id, cell_ids and area_km2.
         period: months the survey speaks for.
         release: what `select_release` returns, if reports were released.
+        access: by cell_id, what `read_access` returns.
     """
     members = _with_outside(partition, cells)
     every = members["cell_ids"].explode().rename("cell_id").rename_axis("group").reset_index()
     inside = every.merge(cells, on="cell_id")
     table = _imagery(members, inside, cells)
     table["hotspot_class"], table["n_hot_cells"] = _hotspot_classes(every, hotspots)
+    table["hot_stability"] = _hot_stability(every, hotspots)
     table["period"] = period
-    rates = _rates(table, _exposure(every, inside, cells), release)
+    exposure = _exposure(every, inside, cells)
+    exposure["access"] = _access(every, exposure["mean"], access)
+    rates = _rates(table, exposure, _places(every), release)
     table["report_rate"], table["report_rate_low"], table["report_rate_high"] = (
         rates.rate,
         rates.low,
         rates.high,
     )
-    table["evidence_class"] = _evidence_classes(table, rates, release)
+    hindered = (exposure["access"] < UNHEARD_SHARE).to_numpy()
+    table["evidence_class"] = _evidence_classes(table, rates, hindered, release)
     squares = gpd.GeoSeries([join_cells(ids) for ids in members["cell_ids"]], crs="EPSG:4326")
     return gpd.GeoDataFrame(table[GROUPS.column_names], geometry=squares)
 
@@ -139,7 +154,7 @@ def _imagery(groups: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) ->
     beyond = _unseen(beyond_km2[beyond_km2 > 1e-6 * groups["area_km2"]], cells)
     parts = pd.concat([inside, beyond], ignore_index=True)
     moments = moments_by(parts, parts["group"].to_numpy(np.int64)).reindex(groups.index)
-    low, high = interval_90(moments["mean"].to_numpy(), moments["variance"].to_numpy())
+    low, high = ends_90(moments)
     sums = parts.groupby("group")[["area_km2", "searched_km2"]].sum()
     return pd.DataFrame(
         {
@@ -169,6 +184,12 @@ def _hotspot_classes(every: pd.DataFrame, hotspots: pd.DataFrame) -> tuple[list[
     return [STRONGEST_FIRST[int(at)] for at in typical], np.asarray(hot, dtype=np.int64)
 
 
+def _hot_stability(every: pd.DataFrame, hotspots: pd.DataFrame) -> "pd.Series[float]":
+    """Mean stability of each group's hot cells; missing where none is hot."""
+    hot = hotspots[hotspots["hotspot_class"].isin(HOT_CLASSES)].set_index("cell_id")["stability"]
+    return every["cell_id"].map(hot).groupby(every["group"]).mean()
+
+
 def _exposure(every: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     """Mean and variance of the sites on each group's whole cells, and the share searched of them.
 
@@ -179,7 +200,7 @@ def _exposure(every: pd.DataFrame, inside: pd.DataFrame, cells: pd.DataFrame) ->
     missing = ~every["cell_id"].isin(inside["cell_id"])
     beyond = _unseen(whole_km2[missing].groupby(every["group"][missing]).sum(), cells)
     parts = pd.concat([whole_cells(inside), beyond], ignore_index=True)
-    exposure = moments_by(parts, parts["group"].to_numpy(np.int64))
+    exposure = moments_by(parts, parts["group"].to_numpy(np.int64))[["mean", "variance"]]
     return exposure.assign(searched_share=parts.groupby("group")["searched_km2"].sum() / all_km2)
 
 
@@ -192,17 +213,53 @@ def _unseen(area_km2: pd.Series, cells: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(group=area_km2.index, row=-1, col=-1)
 
 
-def _rates(table: pd.DataFrame, exposure: pd.DataFrame, release: Release | None) -> ReportingRates:
+def _access(
+    every: pd.DataFrame, sites: pd.Series, access: "pd.Series[float] | None"
+) -> "pd.Series[float]":
+    """Mean access of each group's cells as a share of that of all sites; 1 where none is given."""
+    if access is None:
+        return pd.Series(1.0, index=sites.index)
+    values = every["cell_id"].map(access)
+    known = values.notna().groupby(every["group"]).mean() >= LEAST_KNOWN
+    of_group = values.groupby(every["group"]).mean().where(known)
+    weight = sites[known]
+    usual = float((of_group[known] * weight).sum() / weight.sum())
+    return (of_group / usual).clip(lower=LEAST_ACCESS)
+
+
+def _places(every: pd.DataFrame) -> Places:
+    """The middle of each group's cells."""
+    cells = [Cell.parse(str(cell_id)) for cell_id in every["cell_id"]]
+    km = pd.DataFrame(
+        [(cell.col * cell.size_m / 1000, -cell.row * cell.size_m / 1000) for cell in cells],
+        columns=["x", "y"],
+    )
+    middle = km.groupby(every["group"].to_numpy()).mean()
+    return Places(middle["x"].to_numpy(), middle["y"].to_numpy())
+
+
+def _rates(
+    table: pd.DataFrame, exposure: pd.DataFrame, places: Places, release: Release | None
+) -> ReportingRates:
     blank = np.full(len(table), np.nan)
     rates = ReportingRates(blank, blank.copy(), blank.copy(), np.zeros(len(table), dtype=np.bool_))
     at = np.flatnonzero(_released(table, release))
     if release is None or not len(at):
         return rates
     counts = release.count_noised.loc[table["group_id"].iloc[at]].to_numpy(dtype=np.int64)
-    mean, variance, share = (exposure[name].to_numpy()[at] for name in exposure.columns)
-    found = reporting_rates(counts, release.noise_scale, mean, variance)
+    names = ("mean", "variance", "searched_share", "access")
+    mean, variance, share, access = (exposure[name].to_numpy()[at] for name in names)
+    reached = np.nan_to_num(access, nan=1.0)
+    found = reporting_rates(
+        counts,
+        release.noise_scale,
+        mean * reached,
+        variance * reached**2,
+        Places(places.x_km[at], places.y_km[at]),
+    )
+    sayable = (share >= LEAST_SEARCHED_SHARE) & np.isfinite(access)
     for name in ("rate", "low", "high"):
-        known = np.where(share >= LEAST_SEARCHED_SHARE, getattr(found, name), np.nan)
+        known = np.where(sayable, getattr(found, name), np.nan)
         getattr(rates, name)[at] = known
     rates.stands_out[at] = found.stands_out
     return rates
@@ -216,11 +273,15 @@ def _released(table: pd.DataFrame, release: Release | None) -> npt.NDArray[np.bo
 
 
 def _evidence_classes(
-    table: pd.DataFrame, rates: ReportingRates, release: Release | None
+    table: pd.DataFrame,
+    rates: ReportingRates,
+    hindered: npt.NDArray[np.bool_],
+    release: Release | None,
 ) -> list[str]:
     seen = table["expected_low"].to_numpy() >= 1
     quiet = rates.high < UNHEARD_SHARE * _median_rate(rates.rate)
-    unheard = (table["expected_low"].to_numpy() >= FEWEST_SITES) & quiet
+    silent = hindered & ~rates.stands_out
+    unheard = (table["expected_low"].to_numpy() >= FEWEST_SITES) & (quiet | silent)
     classes = np.select(
         [
             table["searched_share"].to_numpy() < LEAST_SEARCHED_SHARE,

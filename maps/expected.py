@@ -3,7 +3,7 @@
 With density l (sites per km2) of a cell, searched ground s, other ground u and recall r, the true
 sites among the detections are Poisson with mean l*r*s, the missed ones with l*(1-r)*s and those on
 other ground with l*u, all independent given l (thinning of a Poisson process). A Gamma(a, b) prior
-of l, by moments over the searched cells, gives l | D ~ Gamma(a + D, b + r*s), so that
+of l (`maps.density`) gives l | D ~ Gamma(a + D, b + r*s), so that
 
     E[T] = D + (a + D) / (b + r*s) * ((1 - r)*s + u),   D = sum of p_site.
 
@@ -13,8 +13,15 @@ alike nearby: its standard deviations add within blocks of 20 km, and the varian
 as do those of everything else. Intervals are the 5 and 95 % points of the Gamma distribution of
 that mean and variance, widened to whole sites.
 
-Sources: Kingman, Poisson Processes (1993), 5.1; Gelman et al., Bayesian Data Analysis (2013), 2.6;
-Marshall, Applied Statistics 40 (1991) 283-294 for the moments.
+Recall enters apart, since sites go with 1/r: a recall 10 points lower means more sites than one 10
+points higher takes away. E[T] at the lower and at the upper end of recall's interval (widened, as
+this region is not the one it was measured in) gives how far each end of T's interval moves; that
+and the distance of the Gamma point from the mean are added in quadrature (R. Barlow, Asymmetric
+errors, PHYSTAT 2003, gives the rule and its limits).
+
+Where a gate looked first, a site is found if gate and detector both find it: r is the product.
+
+Sources: Kingman, Poisson Processes (1993), 5.1; Gelman et al., Bayesian Data Analysis (2013), 2.6.
 """
 
 from dataclasses import dataclass
@@ -25,6 +32,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import gammaincinv
 
+from maps.density import cell_borrowing, density_prior
+from maps.neighbours import Borrowing
 from models.site_class import SiteClass
 from tiles.cells import SQUARE_METRES_PER_KM2, Cell
 from tiles.coverage import searched_km2
@@ -35,12 +44,17 @@ Ints = npt.NDArray[np.int64]
 
 Z_90 = 1.6448536269514722  # half of a 90 % normal interval in standard deviations
 COUNTED_FROM = 0.5  # a site counts in whole numbers from this p_site on: likelier than not
-FEWEST_CELLS = 10  # below, a variance between cells is guesswork and the prior says: sd = mean
-LEAST_SPREAD = 0.05  # densities differ between cells by 5 % at least; keeps the prior proper
-PRIOR_SITES = 0.5  # half a site (Jeffreys) at the class's prevalence: no region is quite empty
-SHARED = ["sd_recall", "sd_calibration"]  # errors that are alike in all cells
+RECALL_ENDS = ["above", "below"]  # sites more at recall's lower end, and fewer at its upper end
+SHARED = [*RECALL_ENDS, "sd_calibration"]  # errors that are alike in all cells
 PARTS = ["expected_sites", "var_own", "sd_density", *SHARED]  # what sums over cells are made of
+UNSEARCHED = ["expected_unsearched", "var_unsearched"]  # of expected_sites and its variance
 WHOLE = "whole_"
+WHOLE_SLACK = 1e-9  # an end that is a whole number but for rounding stays that number
+# Recall in a region that nobody measured it in: 10 points, up or down, is what it must be expected
+# to differ by. With this sd, intervals of sums of 20 sites and more hold 90 to 93 % when recall is
+# off by just that, in simulation (tests/benchmarks/bench_evidence.py).
+TRANSFER_SD = 0.1
+LEAST_RECALL = 0.05  # the lower end of a widened interval stays above nought
 BLOCK_CELLS = 4  # 20 km: about how far the density of kilns resembles itself
 
 
@@ -59,6 +73,34 @@ class Recall:
                 "within (0, 1]; evaluate the weights again."
             )
 
+    @property
+    def elsewhere(self) -> "Recall":
+        """The recall to reckon with in a region where it was not measured: a wider interval.
+
+        The interval of the weights' card says how well recall is known in the places it was
+        measured in; another region's imagery and kilns differ (TRANSFER_SD). A recall without an
+        interval is stipulated, as in a simulation, and taken at its word.
+        """
+        if self.low == self.high:
+            return self
+        below, above = (np.hypot(part, Z_90 * TRANSFER_SD) for part in self._halves)
+        return Recall(
+            self.mean,
+            max(self.mean - below, min(LEAST_RECALL, self.mean)),
+            min(self.mean + above, 1.0),
+        )
+
+    @property
+    def _halves(self) -> tuple[float, float]:
+        return self.mean - self.low, self.high - self.mean
+
+    def after(self, gate: "Recall") -> "Recall":
+        """The recall of gate and detector in turn: a product of independent shares."""
+        mean = self.mean * gate.mean
+        halves = zip(self._halves, gate._halves, strict=True)
+        below, above = (mean * np.hypot(a / self.mean, b / gate.mean) for a, b in halves)
+        return Recall(mean, max(mean - below, min(LEAST_RECALL, mean)), min(mean + above, 1.0))
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -69,21 +111,12 @@ class Estimate:
     high: float
 
 
-@dataclass(frozen=True)
-class GammaPrior:
-    """Gamma distribution of a rate: shape without unit, rate in units of exposure."""
-
-    shape: float
-    rate: float
-
-    @property
-    def mean(self) -> float:
-        """Mean of the rate, per unit of exposure."""
-        return self.shape / self.rate
-
-
 def expected_by_cell(
-    sites: pd.DataFrame, coverage: pd.DataFrame, recall: Recall, site_class: SiteClass
+    sites: pd.DataFrame,
+    coverage: pd.DataFrame,
+    recall: Recall,
+    site_class: SiteClass,
+    gate: Recall | None = None,
 ) -> pd.DataFrame:
     """Return the expected number of sites of every cell, with 90 % interval and its parts.
 
@@ -95,24 +128,32 @@ def expected_by_cell(
         coverage: a COVERAGE table of one period.
         recall: of the detector, at the threshold the detections were made with.
         site_class: its prevalence is the prior where little was searched.
+        gate: of the cheap gate that looked first, where there was one.
 
     Returns:
         One row a cell, sorted by row and column: cell_id, row, col, area_km2, searched_km2, n_sites
         (p_site of 0.5 or more), expected_sites, expected_low, expected_high; and, for sums over
-        cells, var_own, sd_density, sd_recall, sd_calibration (see the module's text). The columns
-        named whole_... are the same for the whole cell, its ground outside the region included.
+        cells, var_own, sd_density, above, below, sd_calibration (see the module's text), detected,
+        var_detected and p_spread of its sites, and what of it stands on ground not searched. The
+        columns named whole_... are of the whole cell, its ground outside the region included.
+
+    Raises:
+        ConfigError: ground was left to a gate whose recall nobody states.
     """
+    recall = _with_gate(recall.elsewhere, coverage, gate)
     cells = _cells(coverage)
     _add_sites(cells, sites)
     prevalence = site_class.prevalence_per_1000km2 / 1000
     whole_km2 = np.array([whole_cell_km2(str(cell_id)) for cell_id in cells["cell_id"]])
+    borrowing = cell_borrowing(cells, recall.mean, prevalence)
     for prefix, area_km2 in (("", cells["area_km2"].to_numpy()), (WHOLE, whole_km2)):
-        parts = _parts(cells, area_km2, recall, prevalence)
+        parts = _parts(cells, area_km2, recall, prevalence, borrowing)
         cells[[f"{prefix}{name}" for name in PARTS]] = parts[PARTS]
-    variance = cells["var_own"] + cells[["sd_density", *SHARED]].pow(2).sum(axis=1)
-    interval = interval_90(cells["expected_sites"].to_numpy(), variance.to_numpy())
-    cells["expected_low"], cells["expected_high"] = interval
-    return cells.drop(columns=["detected", "var_detected", "p_spread"])
+        if not prefix:
+            cells[UNSEARCHED] = parts[UNSEARCHED]
+    each = moments_by(cells, np.arange(len(cells)))
+    cells["expected_low"], cells["expected_high"] = ends_90(each)
+    return cells
 
 
 def whole_cells(cells: pd.DataFrame) -> pd.DataFrame:
@@ -123,49 +164,51 @@ def whole_cells(cells: pd.DataFrame) -> pd.DataFrame:
 def expected_over(cells: pd.DataFrame) -> Estimate:
     """Add up the cells of a group or region, with what their errors share."""
     moments = moments_by(cells, np.zeros(len(cells), dtype=np.int64))
-    mean, variance = (moments[name].to_numpy() for name in ("mean", "variance"))
-    low, high = interval_90(mean, variance)
-    return Estimate(float(mean.sum()), float(low.sum()), float(high.sum()))
+    low, high = ends_90(moments)
+    return Estimate(float(moments["mean"].sum()), float(low.sum()), float(high.sum()))
 
 
 def moments_by(cells: pd.DataFrame, group: Ints) -> pd.DataFrame:
-    """Return mean and variance of the number of sites of each group of cells, by group number."""
+    """Return moments of the number of sites of each group of cells, by group number.
+
+    The columns: mean, variance (of everything), and above and below: what recall alone adds to the
+    upper end of the 90 % interval and takes from the lower one. `ends_90` takes the table.
+    """
     keyed = cells.assign(group=group)
     block = [keyed["group"], keyed["row"] // BLOCK_CELLS, keyed["col"] // BLOCK_CELLS]
     density = keyed["sd_density"].groupby(block).sum().pow(2).groupby(level="group").sum()
     sums = keyed.groupby("group")[["expected_sites", "var_own", *SHARED]].sum()
-    variance = sums["var_own"] + density + sums[SHARED].pow(2).sum(axis=1)
-    return pd.DataFrame({"mean": sums["expected_sites"], "variance": variance})
+    recall = (sums[RECALL_ENDS].sum(axis=1) / (2 * Z_90)).pow(2)
+    variance = sums["var_own"] + density + sums["sd_calibration"].pow(2) + recall
+    return pd.DataFrame({"mean": sums["expected_sites"], "variance": variance}).join(
+        sums[RECALL_ENDS]
+    )
+
+
+def ends_90(moments: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Return the lower and upper ends of 90 % intervals of what `moments_by` returns."""
+    mean, variance, above, below = (
+        moments[name].to_numpy(np.float64) for name in ("mean", "variance", *RECALL_ENDS)
+    )
+    without_recall = np.maximum(variance - ((above + below) / (2 * Z_90)) ** 2, 0.0)
+    low, high = _gamma_points(mean, without_recall)
+    low, high = mean - np.hypot(mean - low, below), mean + np.hypot(high - mean, above)
+    return np.floor(np.maximum(low, 0.0) + WHOLE_SLACK), np.ceil(high - WHOLE_SLACK)
 
 
 def interval_90(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
     """Return 5 and 95 % points of Gamma distributions, widened to whole sites."""
+    low, high = _gamma_points(mean, variance)
+    return np.floor(low), np.ceil(high)
+
+
+def _gamma_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """5 and 95 % points of Gamma distributions of these means and variances."""
     spread = (variance > 0) & (mean > 0)
     shape = np.where(spread, mean**2 / np.where(spread, variance, 1.0), 1.0)
     scale = mean / shape
     low, high = (np.where(spread, gammaincinv(shape, q) * scale, mean) for q in (0.05, 0.95))
-    return np.floor(low), np.ceil(high)
-
-
-def gamma_prior(
-    counts: Floats, exposure: Floats, noise_variance: float, mean: float, least_spread: float
-) -> GammaPrior:
-    """Fit a Gamma distribution to rates by moments (Marshall 1991), noise of the counts taken out.
-
-    Args:
-        counts: one count a place; may be fractional, and negative when noised.
-        exposure: positive, one a place.
-        noise_variance: of the noise that was added to each count.
-        mean: mean of the rates, positive.
-        least_spread: smallest standard deviation of the rates, as a share of their mean.
-    """
-    if len(counts) < FEWEST_CELLS:
-        return GammaPrior(1.0, 1.0 / mean)
-    rates = counts / exposure
-    seen = np.sum(exposure * (rates - mean) ** 2) / exposure.sum()
-    by_chance = mean / exposure.mean() + noise_variance * np.sum(1 / exposure) / exposure.sum()
-    variance = max(float(seen - by_chance), (least_spread * mean) ** 2)
-    return GammaPrior(mean**2 / variance, mean / variance)
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -175,15 +218,20 @@ class _Expectation:
     mean: Floats
     var_own: Floats
     sd_density: Floats
+    unsearched: Floats  # the part of `mean` on ground that was not searched
     gain: Floats  # sites more for each true site more among the detections
 
 
 def _parts(
-    cells: pd.DataFrame, area_km2: Floats, recall: Recall, prevalence_per_km2: float
+    cells: pd.DataFrame,
+    area_km2: Floats,
+    recall: Recall,
+    prevalence_per_km2: float,
+    borrowing: Borrowing,
 ) -> pd.DataFrame:
     """The PARTS of cells of this area: what is not searched of it is unseen ground."""
     middle, low, high = (
-        _expectation(cells, area_km2, r, prevalence_per_km2)
+        _expectation(cells, area_km2, r, prevalence_per_km2, borrowing)
         for r in (recall.mean, recall.low, recall.high)
     )
     return pd.DataFrame(
@@ -191,20 +239,27 @@ def _parts(
             "expected_sites": middle.mean,
             "var_own": middle.var_own,
             "sd_density": middle.sd_density,
-            "sd_recall": np.abs(low.mean - high.mean) / (2 * Z_90),
+            "above": np.maximum(low.mean - middle.mean, 0.0),
+            "below": np.maximum(middle.mean - high.mean, 0.0),
             "sd_calibration": middle.gain * cells["p_spread"].to_numpy() / (2 * Z_90),
+            "expected_unsearched": middle.unsearched,
+            "var_unsearched": middle.unsearched + middle.sd_density**2,
         },
         index=cells.index,
     )
 
 
 def _expectation(
-    cells: pd.DataFrame, area_km2: Floats, recall: float, prevalence_per_km2: float
+    cells: pd.DataFrame,
+    area_km2: Floats,
+    recall: float,
+    prevalence_per_km2: float,
+    borrowing: Borrowing,
 ) -> _Expectation:
     detected, var_detected = cells["detected"].to_numpy(), cells["var_detected"].to_numpy()
     searched = cells["searched_km2"].to_numpy()
     unsearched = np.maximum(area_km2 - searched, 0)
-    prior = _density_prior(detected, recall * searched, prevalence_per_km2)
+    prior = density_prior(cells, recall, prevalence_per_km2, borrowing)
     missed = (1 - recall) * searched
     rate = prior.rate + recall * searched
     density = (prior.shape + detected) / rate
@@ -219,15 +274,20 @@ def _expectation(
         mean=detected + density * open_ground,
         var_own=var_own,
         sd_density=np.sqrt(var_density) * unsearched,
+        unsearched=density * unsearched,
         gain=1 + open_ground / rate,
     )
 
 
-def _density_prior(detected: Floats, exposure_km2: Floats, prevalence_per_km2: float) -> GammaPrior:
-    seen = exposure_km2 > 0
-    counts, exposure = detected[seen], exposure_km2[seen]
-    mean = (counts.sum() + PRIOR_SITES) / (exposure.sum() + PRIOR_SITES / prevalence_per_km2)
-    return gamma_prior(counts, exposure, 0.0, float(mean), LEAST_SPREAD)
+def _with_gate(recall: Recall, coverage: pd.DataFrame, gate: Recall | None) -> Recall:
+    if not (coverage["status"] == "searched_gate").any():
+        return recall
+    if gate is None:
+        raise ConfigError(
+            "ground was left to a gate (status searched_gate) whose recall nobody states, so the "
+            "number of missed sites cannot be had: measure the gate, or search without it."
+        )
+    return recall.after(gate)
 
 
 def _cells(coverage: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from maps.decisions import Decision
 from maps.expected import Estimate, Recall
+from maps.sybils import FalseReporters
 
 
 class _Frozen(BaseModel):
@@ -29,6 +31,14 @@ class ReleaseFacts(_Frozen):
     epsilon: float = Field(gt=0)
     noise_scale: float = Field(gt=0)
     """Scale of the discrete Laplace noise, in reporters."""
+    epsilon_year: float | None = Field(default=None, gt=0)
+    """Loss over twelve months of somebody present in every source and release."""
+    epsilon_lifetime: float | None = Field(default=None, gt=0)
+    """The same over all releases of the region."""
+    ledger_head_sha256: str | None = None
+    """The ledger's newest line when this was released: `kilnlight reports verify` looks for it."""
+    false_reporters: FalseReporters | None = None
+    """How many false reporters lift a quiet area into the list's first ten."""
 
 
 class Publication(_Frozen):
@@ -50,6 +60,8 @@ class Publication(_Frozen):
     release: ReleaseFacts | None = None
     cautions: tuple[str, ...] = ()
     """Sentences that every page must show: why the figures may not hold here."""
+    decisions: tuple[Decision, ...] = ()
+    """How the hotspots came about; of the region as a whole, never of a place in it."""
     not_before: str | None = Field(default=None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
     """First month in which the folder may be made public, as 2026-10: the tier's delay."""
     simulated: bool = False

@@ -18,6 +18,7 @@ from maps.page import SealedPage, asset, leaflet
 from maps.positions import position_in
 from tiles.cells import CELL_SIZE_M, GRID_NORTH_M, GRID_WEST_M, to_equal_area
 from tiles.errors import PublishError
+from tiles.noised_counts import HEAD_NOTE
 
 CORNER_TOLERANCE_M = 2.0  # five decimals of a degree are 0.6 m off at most, on each axis
 AREAS = ("Polygon", "MultiPolygon")
@@ -32,6 +33,7 @@ MANIFEST_KEYS = {
     "not_before",
     "software",
     "simulated",
+    HEAD_NOTE,
     "sha256",
 }
 # What reading a file of another shape than expected raises; it is refused like any other fault.

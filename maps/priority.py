@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
+from pyproj import Geod
 
 from maps.hotspots import NOT_TESTED
 from maps.linking import SITES
@@ -20,11 +21,26 @@ SIZE_WORDS = (
     (0.5, "towards the edge of the usual sizes"),
     (0.0, "an unusual size"),
 )
+HALF_WORTH_KM = 50.0  # two hours there and back on country roads: half of a short day
 PRIORITY_DECIMALS = 6  # ties are ties: sums in another order must not reshuffle the list
 
 
+class Base(BaseModel):
+    """Where a team sets out from, in degrees, WGS 84."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    lon: float = Field(ge=-180, le=180)
+    lat: float = Field(ge=-90, le=90)
+
+
 class PriorityWeights(BaseModel):
-    """How much each column counts; only their proportions matter."""
+    """How much each column counts in a team's list; only their proportions matter.
+
+    None of them knows of reports, and none can be added: the tier of a team's list never holds a
+    statement that there are reports at or near a site, and an order that mixed in a group's
+    reporting rate would be one. Whoever holds the other columns can read the rates off the order.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +50,8 @@ class PriorityWeights(BaseModel):
     """Several sites within a drive of each other."""
     size_fit: float = Field(default=0.1, ge=0)
     """Boxes of unusual size are more often something else, or badly placed."""
+    travel: float = Field(default=0.1, ge=0)
+    """Near places first; counts for nothing without a base."""
 
 
 def rank_sites(
@@ -41,38 +59,63 @@ def rank_sites(
     hotspots: pd.DataFrame,
     site_class: SiteClass,
     weights: PriorityWeights | None = None,
+    base: Base | None = None,
 ) -> gpd.GeoDataFrame:
     """Return the full SITES table, first rank first.
 
-    The priority is the weighted mean of columns in [0, 1]: p_site, the hotspot class of the cell
-    and how usual the size is. All are of imagery: a figure of reports, even a noised one of a whole
-    group, could be read back from the order of the list.
+    The priority is the weighted mean of columns in [0, 1]: p_site, the hotspot class of the cell,
+    how usual the size is and how near the base. All are of imagery and area: a figure of reports,
+    even a noised one of a whole group, could be read back from the order of the list.
 
     Args:
         sites: what `link_sites` returns.
         hotspots: what `find_hotspots` returns.
         site_class: usual sizes and the name of what is looked for.
         weights: how much each column counts.
+        base: where the team sets out from.
     """
-    weights = weights or PriorityWeights()
     table = sites.copy()
     table["size_fit"] = size_fit(table, site_class)
     classes = hotspots.set_index("cell_id")["hotspot_class"]
     table["hotspot_class"] = table["cell_id"].map(classes).fillna(NOT_TESTED)
-    shares = {
-        "p_site": table["p_site"].to_numpy(),
-        "hotspot": table["hotspot_class"].map(HOTSPOT_SHARE).fillna(0.0).to_numpy(),
-        "size_fit": table["size_fit"].to_numpy(),
-    }
-    factors = weights.model_dump()
-    total = sum(factors[name] * part for name, part in shares.items())
-    table["priority"] = np.round(total / sum(factors.values()), PRIORITY_DECIMALS)
+    shares = imagery_shares(table, base)
+    table["priority"] = weighted_mean(shares, (weights or PriorityWeights()).model_dump())
     table = table.sort_values(
         ["priority", "p_site", "site_id"], ascending=[False, False, True], kind="stable"
     ).reset_index(drop=True)
     table["rank"] = np.arange(1, len(table) + 1, dtype=np.int64)
     table["reason"] = [reason(row, site_class) for row in table.to_dict("records")]
     return table[[*SITES.column_names, "geometry"]]
+
+
+def imagery_shares(sites: pd.DataFrame, base: Base | None) -> dict[str, Floats]:
+    """Return the columns of a team's priority in [0, 1]; `travel` only where there is a base.
+
+    Args:
+        sites: p_site, hotspot_class, size_fit, lon, lat.
+        base: where the team sets out from.
+    """
+    shares = {
+        "p_site": sites["p_site"].to_numpy(dtype=np.float64),
+        "hotspot": sites["hotspot_class"].map(HOTSPOT_SHARE).fillna(0.0).to_numpy(),
+        "size_fit": sites["size_fit"].to_numpy(),
+    }
+    if base is not None:
+        shares["travel"] = 1 / (1 + travel_km(sites, base) / HALF_WORTH_KM)
+    return shares
+
+
+def weighted_mean(shares: dict[str, Floats], weights: dict[str, float]) -> Floats:
+    """Return the mean of shares; weights of columns that are not there count for nothing."""
+    total = sum(weights[name] * share for name, share in shares.items())
+    return np.round(total / sum(weights[name] for name in shares), PRIORITY_DECIMALS)
+
+
+def travel_km(sites: pd.DataFrame, base: Base) -> Floats:
+    """Return the distance from the base in km along the ellipsoid; roads are longer."""
+    lon, lat = (sites[axis].to_numpy(dtype=np.float64) for axis in ("lon", "lat"))
+    from_lon, from_lat = np.full(len(lon), base.lon), np.full(len(lat), base.lat)
+    return np.asarray(Geod(ellps="WGS84").inv(from_lon, from_lat, lon, lat)[2]) / 1000
 
 
 def size_fit(sites: pd.DataFrame, site_class: SiteClass) -> Floats:

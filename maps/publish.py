@@ -28,6 +28,7 @@ from maps.wording import TOO_FEW
 from tiles.cells import join_cells
 from tiles.errors import PublishError
 from tiles.files import sha256_file, write_text
+from tiles.noised_counts import HEAD_NOTE
 
 PAGES = ("index.html", "map.html", "method.html")
 TABLES = ("groups.csv", "groups.geojson")
@@ -39,6 +40,7 @@ DECIMALS = {
     "searched_km2": 1,
     "searched_share": 3,
     "expected_sites": 1,
+    "hot_stability": 2,
     "report_rate": 3,
     "report_rate_low": 3,
     "report_rate_high": 3,
@@ -165,6 +167,7 @@ def _write_manifest(folder: Path, facts: Publication) -> None:
         "not_before": facts.not_before,
         "software": facts.software,
         "simulated": facts.simulated,
+        HEAD_NOTE: None if facts.release is None else facts.release.ledger_head_sha256,
         "sha256": hashes,
     }
     write_text(folder / MANIFEST, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

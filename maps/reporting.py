@@ -3,10 +3,12 @@
 The noised count of a group is Y = C + N, with C Poisson(rate * E), E the group's expected sites and
 N discrete Laplace with P(N = k) proportional to exp(-|k| / scale) (Ghosh, Roughgarden and
 Sundararajan, SIAM J. Comput. 41 (2012) 1673-1693). The rate has a Gamma prior whose mean and
-spread come from all groups, the variance of the noise taken out (`gamma_prior`). P(Y | rate) is
-the finite convolution over C, summed exactly; the posterior is computed on a grid of rates,
-averaged over the means of twenty equally likely slices of E: the interval holds noise, chance and
-doubt about E.
+spread come from all groups, the variance of the noise taken out (`gamma_prior`), and from the
+groups nearby at a discount (`maps.neighbours`); discount and dispersion are those under which
+leave-one-out finds each group's noised count likeliest: a negative binomial count, convolved with
+the noise. P(Y | rate) is the finite convolution over C, summed exactly; the posterior is computed
+on a grid of rates, averaged over the means of twenty equally likely slices of E: the interval holds
+noise, chance and doubt about E.
 
 Fifty groups are fifty chances for noise to look like reports. So a count stands out only where
 noise alone would bring one of all the release's groups that far in one release of twenty.
@@ -17,9 +19,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import gammainc, gammaincinv, gammaln
+from scipy.sparse import csr_array
+from scipy.spatial import cKDTree
+from scipy.special import gammainc, gammaincinv, gammaln, logsumexp
 
-from maps.expected import GammaPrior, gamma_prior
+from maps.neighbours import (
+    FEWEST_PLACES,
+    GammaPrior,
+    Nearby,
+    choose_borrowing,
+    gamma_prior,
+    log_negative_binomial,
+)
 from tiles.errors import TableError
 
 Floats = npt.NDArray[np.float64]
@@ -29,9 +40,19 @@ REACH_SCALES = 40  # noise beyond 40 scales has a chance of 4e-18: the convoluti
 GRID_RATES = 240  # 7 to 10 decades in steps of 7 to 10 %, interpolated: finer than any interval
 FEWEST_SITES = 5.0  # a rate over fewer expected sites would be a statement about particular sites
 LEAST_SPREAD = 0.5  # places differ in how freely people speak: by half of the mean at least
+# And from the groups around them by a third at least: however alike those are, a group where nobody
+# speaks must be seen to be silent.
+LEAST_OWN = 0.35
 PRIOR_REPORTERS = 0.5  # a mean of no reporters at all is not believed: half a reporter in all
 FALSE_GROUPS = 0.05  # groups of a whole release that noise alone may lift out, on average
 EXPOSURE_SLICES = 20  # their means hold 98 % of E's variance; interval ends agree within 1 %
+STEP_KM = 10.0  # the discount is per 10 km: the width of a usual group
+REACH_KM = 60.0  # groups further away say no more than all groups do
+MOST_JUDGED = 2_000  # groups that the choice of discount listens to; more change no interval
+JUDGED_SCALES = 12  # noise beyond 12 scales (chance 6e-6) decides no choice
+# A neighbour's count is believed up to five times the usual: false reporters in one group must not
+# carry the rates of the groups around it.
+MOST_BELIEVED = 5.0
 SURE = 1e-6  # a standard deviation below this share of the mean is none
 LEAST_EXPOSURE = 1e-3  # of the mean: below, a rate could be anything, and the logarithm ends
 
@@ -44,6 +65,14 @@ class Release:
     count_noised: pd.Series  # int64, by group_id
     noise_scale: float
     epsilon: float
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where groups lie, in km of the equal-area grid; arrays of one length."""
+
+    x_km: Floats
+    y_km: Floats
 
 
 @dataclass(frozen=True)
@@ -116,7 +145,11 @@ def _check_counts(noised: pd.DataFrame) -> None:
 
 
 def reporting_rates(
-    counts: Ints, noise_scale: float, expected: Floats, expected_variance: Floats
+    counts: Ints,
+    noise_scale: float,
+    expected: Floats,
+    expected_variance: Floats,
+    places: Places | None = None,
 ) -> ReportingRates:
     """Estimate each group's rate with its 90 % interval.
 
@@ -129,16 +162,72 @@ def reporting_rates(
         noise_scale: scale of the discrete Laplace noise, in reporters.
         expected: expected sites, positive.
         expected_variance: their variance.
+        places: where the groups lie; without it no group listens to another.
     """
-    prior = _prior(counts, noise_scale, expected)
+    priors = group_priors(counts, noise_scale, expected, places)
     usual = _usual_rate(counts, noise_scale, expected) * expected
     stands_out = counts >= noise_reach(noise_scale, FALSE_GROUPS / max(len(counts), 1))
     sayable = (expected >= FEWEST_SITES) & (stands_out | (usual >= noise_reach(noise_scale, 0.05)))
     rates = np.full((3, len(counts)), np.nan)
-    for group in np.flatnonzero(sayable):
+    for group in np.flatnonzero(sayable).tolist():
         exposure = exposure_nodes(float(expected[group]), float(expected_variance[group]))
-        rates[:, group] = _posterior(int(counts[group]), noise_scale, exposure, prior)
+        rates[:, group] = _posterior(int(counts[group]), noise_scale, exposure, _one(priors, group))
     return ReportingRates(rates[0], rates[1], rates[2], np.asarray(stands_out))
+
+
+def group_priors(
+    counts: Ints, noise_scale: float, expected: Floats, places: Places | None = None
+) -> GammaPrior:
+    """Return the prior of each group's rate: that of all groups, and what its neighbours say."""
+    of_all = _prior(counts, noise_scale, expected)
+    judged = np.flatnonzero(expected >= 1)  # rates over a fraction of a site are all noise
+    if places is None or len(judged) < FEWEST_PLACES:
+        size = np.ones(len(counts))
+        return GammaPrior(of_all.shape * size, of_all.rate * size)
+    judged = judged[:: -(-len(judged) // MOST_JUDGED)]
+    usual = _usual_rate(counts, noise_scale, expected) * expected
+    believed = np.minimum(
+        counts.astype(np.float64),
+        np.maximum(MOST_BELIEVED * usual, noise_reach(noise_scale, 0.05)),
+    )
+    pairs = _pairs(places)
+
+    def nearby(discount: float) -> Nearby:
+        data = discount ** (pairs.data / STEP_KM)
+        weights = csr_array((data, pairs.indices, pairs.indptr), shape=pairs.shape)
+        return Nearby(weights @ believed, weights @ expected)
+
+    def own_counts(prior: GammaPrior) -> Floats:
+        here = GammaPrior(np.asarray(prior.shape)[judged], np.asarray(prior.rate)[judged])
+        return log_predictive(counts[judged], noise_scale, expected[judged], here)
+
+    borrowing = choose_borrowing(nearby, of_all, own_counts, 1 / LEAST_OWN**2)
+    return borrowing.prior(of_all, nearby(borrowing.discount))
+
+
+def log_predictive(counts: Ints, noise_scale: float, exposure: Floats, prior: GammaPrior) -> Floats:
+    """Return log P(noised count | prior): a negative binomial count and the noise, convolved."""
+    reach = int(np.ceil(JUDGED_SCALES * noise_scale)) + 1
+    noise = np.arange(-reach, reach + 1)
+    true = counts[:, None] - noise
+    each = GammaPrior(*(np.asarray(part)[:, None] for part in (prior.shape, prior.rate)))
+    log_count = log_negative_binomial(np.maximum(true, 0.0), exposure[:, None], each)
+    log_noise = np.log(np.tanh(0.5 / noise_scale)) - np.abs(noise) / noise_scale
+    return np.asarray(logsumexp(np.where(true >= 0, log_count + log_noise, -np.inf), axis=1))
+
+
+def _pairs(places: Places) -> csr_array:
+    """Distances in km between groups that are near each other, itself left out; sparse (n, n)."""
+    at = np.column_stack([places.x_km, places.y_km])
+    pairs = cKDTree(at).query_pairs(REACH_KM, output_type="ndarray")
+    km = np.hypot(*(at[pairs[:, 0]] - at[pairs[:, 1]]).T)
+    rows, cols = (np.concatenate([pairs[:, a], pairs[:, 1 - a]]) for a in (0, 1))
+    return csr_array((np.concatenate([km, km]), (rows, cols)), shape=(len(at), len(at)))
+
+
+def _one(priors: GammaPrior, group: int) -> GammaPrior:
+    shape, rate = (np.asarray(part)[group] for part in (priors.shape, priors.rate))
+    return GammaPrior(float(shape), float(rate))
 
 
 def noise_reach(scale: float, chance: float) -> int:

@@ -79,14 +79,20 @@ def share(value: float) -> str:
 
 def _hotspot(row: dict[Hashable, Any]) -> str:
     found, hot = str(row["hotspot_class"]), row["n_hot_cells"]
-    some = f"{hot} of {row['n_cells']} cells {'is' if hot == 1 else 'are'} hot"
+    some = f"{hot} of {row['n_cells']} cells {'is' if hot == 1 else 'are'} hot{_steady(row)}"
     if found == NOT_TESTED:
         why = _untested(row)
         return f"{some}; as a whole not tested: {why}" if hot else f"not tested: {why}"
     if found not in HOT_CLASSES:
         return some if hot else "no denser than chance"
     where = "" if row["n_cells"] == 1 else f": {hot} of {row['n_cells']} cells"
-    return f"hotspot ({found.removeprefix('hot_')} %){where}"
+    return f"hotspot ({found.removeprefix('hot_')} %){where}{_steady(row)}"
+
+
+def _steady(row: dict[Hashable, Any]) -> str:
+    """Whether hot cells are hot wherever the grid is drawn, where that was tried."""
+    stability = row["hot_stability"]
+    return "" if pd.isna(stability) else f", and on {share(stability)} of other grids"
 
 
 def _untested(row: dict[Hashable, Any]) -> str:

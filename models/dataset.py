@@ -1,136 +1,36 @@
-"""A dataset file: which labelled imagery to train on, which places to hold out, and the seeds."""
+"""A dataset in memory: what to train on, and what a fold holds out, split by place only."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+import fnmatch
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from models.chips import (
-    Ground,
-    Picture,
-    PixelPoints,
-    SiteLabels,
-    read_empty_chips,
-    read_scene,
-    read_tiles,
+from models.chips import Picture, PixelRect
+from models.dataset_file import AnySource, DatasetFile, read_dataset_file
+from models.dataset_folder import AUTOMATIC_FOLD, automatic_fold, describe_folder
+from models.places import GUARD_M, near_any, training_rects
+from models.sources import (
+    EmptyRead,
+    PicturesRead,
+    SceneRead,
+    SourcesRead,
+    is_kept_out,
+    read_sources,
+    simulated_pictures,
 )
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
-from tiles.simulate import simulate_patch
 
-# Parts of one scene stand at least this far apart: no kiln yard, and no 63 px window, reaches over.
-LEAST_GAP_M = 1000.0
-Part = Literal["train", "validate", "test"]
+__all__ = ["Dataset", "DatasetFile", "Source", "load_dataset", "read_dataset_file"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnRange(_Frozen):
-    """Part of a scene's width, as shares from its left edge."""
-
-    first: float = Field(ge=0, lt=1)
-    last: float = Field(gt=0, le=1)
-
-
-class SceneSource(_Frozen):
-    """A scene with a table of sites; parts not named are not used.
-
-    Attributes:
-        image: Raster, relative to the data folder.
-        labels: CSV, see `chips.read_scene`.
-        place: Name of the place.
-        credit: Source and licence, kept in the card.
-        share: Share of the training samples, relative to the other sources.
-        train: Columns to train on.
-        validate_: Columns that set threshold and calibration; `validate` in the file.
-        test: Columns to score.
-    """
-
-    image: Path
-    labels: Path
-    place: str
-    credit: str
-    share: float = Field(default=1.0, gt=0)
-    train: ColumnRange | None = None
-    validate_: ColumnRange | None = Field(default=None, alias="validate")
-    test: ColumnRange | None = None
-
-
-class TilesSource(_Frozen):
-    """A folder of tiles over several districts; those not held out are trained on."""
-
-    images: Path
-    labels: Path
-    table: Path
-    notes: Path | None = None
-    blind_edge_px: int = Field(default=5, ge=0)
-    credit: str
-    share: float = Field(default=1.0, gt=0)
-    validate_: tuple[str, ...] = Field(default=(), alias="validate")
-    test: tuple[str, ...] = ()
-
-
-class EmptyChipsSource(_Frozen):
-    """Chips without any site of the class, as one .npz; see `chips.read_empty_chips`."""
-
-    chips: Path
-    key: str = "x"
-    groups: str = "gallery"
-    keep_label: int | None = None
-    credit: str
-    share: float = Field(default=1.0, gt=0)
-
-
-class SimulationSource(_Frozen):
-    """Made-up patches of `tiles.simulate`."""
-
-    patches: int = Field(ge=1)
-    size_px: int = Field(default=192, ge=64)
-    share: float = Field(default=1.0, gt=0)
-
-
-class DatasetFile(_Frozen):
-    """The whole file.
-
-    Attributes:
-        name: Name of the weights made from it.
-        version: Version of those weights.
-        site_class: Class of the labels.
-        licence: Licence of the weights, an SPDX expression.
-        seed: Of everything drawn at random.
-        steps: Training steps.
-        scenes: Scenes with tables.
-        tiles: Folders of tiles.
-        empty_chips: Chips without sites.
-        simulation: Made-up patches.
-        out_of_fold: CSVs of scores in places not trained on, written by trainings with other
-            parts of the same data held out; they set threshold, recall and calibration.
-        limits: Known failures, for the card.
-        places: Where the labelled imagery lies, for the card.
-    """
-
-    name: str
-    version: str = "0.1"
-    site_class: str = "brick_kiln"
-    licence: str
-    seed: int = 0
-    steps: int = Field(ge=1)
-    scenes: tuple[SceneSource, ...] = ()
-    tiles: tuple[TilesSource, ...] = ()
-    empty_chips: tuple[EmptyChipsSource, ...] = ()
-    simulation: SimulationSource | None = None
-    out_of_fold: tuple[Path, ...] = ()
-    limits: tuple[str, ...] = ()
-    places: tuple[TrainedPlace, ...] = ()
+# Outlines of whole scenes are known to this; two dates of one scene are no mistake.
+SCENE_SLACK_M = 100.0
 
 
 @dataclass(frozen=True)
@@ -149,174 +49,209 @@ class Dataset:
     Attributes:
         file: What was asked for.
         folder: Where the dataset file lies.
+        fold: Name of the fold; empty where everything is trained on.
         train: Sources of training samples.
         validate: Pictures that set threshold and calibration.
         test: Pictures to score.
+        empty: Land without any site, never trained on: false alarms are counted there.
+        left_out: Pictures not trained on because they lie too near a place held out.
+        credits: Sources of the training data with their licences.
+        places: Where the training data lie.
     """
 
     file: DatasetFile
     folder: Path
+    fold: str
     train: tuple[Source, ...]
-    validate: tuple[Picture, ...]
-    test: tuple[Picture, ...]
+    validate: tuple[Picture, ...] = ()
+    test: tuple[Picture, ...] = ()
+    empty: tuple[Picture, ...] = ()
+    left_out: int = 0
+    credits: tuple[str, ...] = ()
+    places: tuple[TrainedPlace, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Places that a fold holds out."""
+
+    test: frozenset[str] = frozenset()
+    validate: frozenset[str] = frozenset()
 
     @property
-    def credits(self) -> tuple[str, ...]:
-        """Sources and licences, in the order of the file."""
-        file = self.file
-        return (
-            *(scene.credit for scene in file.scenes),
-            *(tiles.credit for tiles in file.tiles),
-            *(chips.credit for chips in file.empty_chips),
-            *(["made-up patches of tiles.simulate (Apache-2.0)"] if file.simulation else []),
-        )
+    def both(self) -> frozenset[str]:
+        return self.test | self.validate
 
 
-def read_dataset_file(path: Path) -> DatasetFile:
-    """Check a dataset file without reading any imagery.
-
-    Raises:
-        DatasetError: The file is missing or wrong.
-    """
-    try:
-        return DatasetFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DatasetError(
-            f"The dataset file {path} cannot be read ({error.strerror}): check the path."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DatasetError(
-            f"The dataset file {path} is wrong at {where}: {first['msg']}; "
-            "see models/datasets/brick_kiln.toml for a complete one."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"The dataset file {path} is not TOML ({error}): correct the syntax."
-        ) from error
-
-
-def load_dataset(path: Path, data_root: Path) -> Dataset:
-    """Read a dataset file and all imagery it names.
+def load_dataset(
+    path: Path,
+    data_root: Path,
+    fold: str | None = None,
+    notes: bool = True,
+    simulate: bool = True,
+) -> Dataset:
+    """Read a dataset file and all imagery it names, or labelled tiles as they stand.
 
     Args:
-        path: The TOML file.
-        data_root: Folder that its paths start from.
+        path: The TOML file; or a folder of tiles or a COCO file, of which blocks of at least
+            20 km, or whole places, are then held out by themselves.
+        data_root: Folder that the file's paths start from.
+        fold: Which of the file's folds is held out; None trains on everything.
+        notes: Whether corrections of labels are applied.
+        simulate: Whether the made-up patches are made; who only scores needs none.
 
     Raises:
         DatasetError: Something is missing, wrong or empty, or training and test share a place.
     """
-    file = read_dataset_file(path)
-    parts: dict[Part, list[Source]] = {"train": [], "validate": [], "test": []}
-    for scene in file.scenes:
-        _add_scene(parts, scene, data_root)
-    for tiles in file.tiles:
-        _add_tiles(parts, tiles, data_root)
-    for chips in file.empty_chips:
-        pictures = read_empty_chips(
-            data_root / chips.chips, chips.key, chips.groups, chips.keep_label
-        )
-        parts["train"].append(Source(chips.chips.stem, chips.share, tuple(pictures)))
-    if file.simulation:
-        parts["train"].append(_simulated(file.simulation, file.seed))
-    train = tuple(source for source in parts["train"] if source.pictures)
-    if not any(len(p.sites) for source in train for p in source.pictures):
+    if path.suffix == ".toml":
+        file = read_dataset_file(path)
+        read = read_sources(file, path.parent, data_root, fold is not None, notes)
+    else:
+        file = describe_folder(path)
+        read = read_sources(file, path.parent, Path(), True, notes)
+        file = file.model_copy(update={"folds": automatic_fold(list(read.regions()), path)})
+        fold = fold or AUTOMATIC_FOLD
+    dataset = _divide(file, path.parent, fold or "", read, _held(file, fold, read.regions(), path))
+    if simulate and file.simulation:
+        patches = simulated_pictures(file.simulation, file.seed)
+        made_up = Source("simulation", file.simulation.share, patches)
+        credits = (*dataset.credits, "made-up patches of tiles.simulate (Apache-2.0)")
+        dataset = replace(dataset, train=(*dataset.train, made_up), credits=credits)
+    _check(dataset, path, file.simulation is not None)
+    return dataset
+
+
+def _held(file: DatasetFile, name: str | None, regions: dict[str, str], path: Path) -> _Held:
+    if name is None:
+        return _Held()
+    if name not in file.folds:
+        known = ", ".join(file.folds) or "none"
+        raise DatasetError(f"{path} has no fold {name!r}: its folds are {known}.")
+    test = _matching(file.folds[name].test, regions, path)
+    validate = _matching(file.folds[name].validate_, regions, path)
+    if shared := sorted(test & validate):
         raise DatasetError(
-            f"{path} gives no labelled site to train on: name a scene, tiles or a simulation."
+            f"The fold {name!r} of {path} has the place {shared[0]!r} in test and in validate: "
+            "choose one."
         )
-    held = {part: tuple(p for s in parts[part] for p in s.pictures) for part in parts}
-    return Dataset(file, path.parent, train, held["validate"], held["test"])
+    return _Held(test, validate)
 
 
-def _add_scene(parts: dict[Part, list[Source]], scene: SceneSource, root: Path) -> None:
-    picture = read_scene(root / scene.image, root / scene.labels, scene.place)
-    ranges: dict[Part, ColumnRange | None] = {
-        "train": scene.train,
-        "validate": scene.validate_,
-        "test": scene.test,
-    }
-    named = {part: r for part, r in ranges.items() if r is not None}
-    _check_gaps(list(named.values()), picture, scene.image)
-    width = picture.usable.shape[1]
-    for part, r in named.items():
-        first, last = round(r.first * width), round(r.last * width)
-        cut = picture.columns(
-            first, last, scene.place if part == "test" else f"{scene.place} ({part})"
-        )
-        parts[part].append(Source(scene.place, scene.share, (cut,)))
-
-
-def _check_gaps(ranges: Sequence[ColumnRange], picture: Picture, image: Path) -> None:
-    ordered = sorted(ranges, key=lambda r: r.first)
-    width_m = picture.usable.shape[1] * picture.ground.col_m
-    for r in ordered:
-        if r.last <= r.first:
-            raise DatasetError(f"{image}: columns {r.first} to {r.last} hold nothing: swap them.")
-    for left, right in pairwise(ordered):
-        gap_m = (right.first - left.last) * width_m
-        if gap_m < LEAST_GAP_M:
+def _matching(patterns: Iterable[str], regions: dict[str, str], path: Path) -> frozenset[str]:
+    """Places whose name fits a pattern, or whose region is named."""
+    found: set[str] = set()
+    for pattern in patterns:
+        hits = {p for p, r in regions.items() if pattern == r or fnmatch.fnmatchcase(p, pattern)}
+        if not hits:
+            names = sorted({*regions, *regions.values()})
             raise DatasetError(
-                f"{image}: the columns to {left.last} and from {right.first} lie {gap_m:.0f} m "
-                f"apart: leave {LEAST_GAP_M:.0f} m between places that must not know each other."
+                f"{path} holds out {pattern!r}, which is no place or region of it: there are "
+                f"{_some(names)}."
             )
+        found |= hits
+    return frozenset(found)
 
 
-def _add_tiles(parts: dict[Part, list[Source]], source: TilesSource, root: Path) -> None:
-    notes = root / source.notes if source.notes else None
-    pictures = read_tiles(
-        root / source.images,
-        root / source.labels,
-        root / source.table,
-        notes,
-        source.blind_edge_px,
+def _some(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _divide(file: DatasetFile, folder: Path, fold: str, read: SourcesRead, held: _Held) -> Dataset:
+    """Held-out places to test and validation; the rest, kept off them, to training."""
+    test, validate = _pictures_of(read, held.test), _pictures_of(read, held.validate)
+    closed = [*test, *validate]
+    parts = [
+        *(_part_of_scene(scene, held, closed) for scene in read.scenes),
+        *(_part_of_pictures(labelled, held, closed) for labelled in read.labelled),
+        *(_part_of_empty(chips, held) for chips in read.empty),
+    ]
+    trained = [part for part in parts if part.train]
+    regions = {part.source.region for part in trained}
+    return Dataset(
+        file=file,
+        folder=folder,
+        fold=fold,
+        train=tuple(Source(p.source.region, p.source.share, tuple(p.train)) for p in trained),
+        validate=tuple(validate),
+        test=tuple(test),
+        empty=tuple(picture for part in parts for picture in part.empty),
+        left_out=sum(part.left_out for part in parts),
+        credits=tuple(f"{p.source.credit} ({p.source.licence})" for p in trained),
+        places=tuple(place for place in file.places if place.name in regions),
     )
-    known = {p.place for p in pictures}
-    unknown = sorted({*source.validate_, *source.test} - known)
-    if unknown:
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What of one source may be trained on."""
+
+    source: AnySource
+    train: Sequence[Picture]
+    empty: Sequence[Picture] = ()
+    left_out: int = 0
+
+
+def _pictures_of(read: SourcesRead, places: frozenset[str]) -> list[Picture]:
+    """Labelled pictures of some places; parts of a scene are cut out of it."""
+    cut = [
+        scene.picture.cut(part.rect, part.place)
+        for scene in read.scenes
+        for part in scene.parts
+        if part.place in places
+    ]
+    return cut + [p for r in read.labelled for p in r.pictures if p.place in places]
+
+
+def _part_of_scene(scene: SceneRead, held: _Held, closed: Sequence[Picture]) -> _Part:
+    source, whole = scene.source, scene.picture
+    if source.evaluation_only:
+        return _Part(source, ())
+    guard = PixelRect(
+        0, math.ceil(GUARD_M / whole.ground.row_m), 0, math.ceil(GUARD_M / whole.ground.col_m)
+    )
+    rects = training_rects(scene.parts, held.both, guard)
+    cuts = [whole.cut(rect, f"{source.region} (train)") for rect in rects]
+    # A part of this very scene is a view of its pixels, and was kept off by the pixel.
+    others = [p for p in closed if not np.may_share_memory(p.pixels, whole.pixels)]
+    if any(near_any(cuts, others, GUARD_M - SCENE_SLACK_M)):
         raise DatasetError(
-            f"{root / source.table} has no district {unknown[0]!r}: it has {sorted(known)}."
+            f"{whole.name} of {source.region} is trained on and lies over, or within "
+            f"{GUARD_M:.0f} m of, a place of another source that is held out: hold out both."
         )
-    shared = sorted(set(source.validate_) & set(source.test))
-    if shared:
-        raise DatasetError(f"The district {shared[0]!r} stands in validate and test: choose one.")
-    for picture in pictures:
-        part: Part = "train"
-        if picture.place in source.validate_:
-            part = "validate"
-        elif picture.place in source.test:
-            part = "test"
-        parts[part].append(Source(source.images.parent.name, source.share, (picture,)))
-    _merge(parts)
+    return _Part(source, cuts)
 
 
-def _merge(parts: dict[Part, list[Source]]) -> None:
-    """One source per name: its share belongs to all of its pictures together."""
-    for part, sources in parts.items():
-        merged: dict[str, Source] = {}
-        for source in sources:
-            before = merged[source.name].pictures if source.name in merged else ()
-            merged[source.name] = Source(source.name, source.share, (*before, *source.pictures))
-        parts[part] = list(merged.values())
+def _part_of_pictures(read: PicturesRead, held: _Held, closed: Sequence[Picture]) -> _Part:
+    """Tiles or chips that may be trained on: none that lies too near a place held out."""
+    if read.source.evaluation_only:
+        return _Part(read.source, ())
+    free = [p for p in read.pictures if p.place not in held.both]
+    near = near_any(free, closed, GUARD_M)
+    kept = [p for p, too_near in zip(free, near, strict=True) if not too_near]
+    return _Part(read.source, kept, left_out=sum(near))
 
 
-def _simulated(source: SimulationSource, seed: int) -> Source:
-    rng = np.random.default_rng([seed, 1])
-    pictures = [_simulated_picture(rng, source.size_px, i) for i in range(source.patches)]
-    return Source("simulation", source.share, tuple(pictures))
-
-
-def _simulated_picture(rng: np.random.Generator, size_px: int, number: int) -> Picture:
-    patch = simulate_patch(rng, size_px)
-    col, row, length, width, angle = patch.boxes.T.astype(float)
-    none = np.zeros(0)
-    return Picture(
-        name=f"simulated {number}",
-        place="simulation",
-        pixels=patch.pixels,
-        usable=np.ones((size_px, size_px), bool),
-        sites=SiteLabels(row, col, length, width, angle % np.pi),
-        doubtful=PixelPoints(none, none),
-        blind_edge_px=0,
-        ground=Ground(number * 1e6, 0.0, 10.0, 10.0),
+def _part_of_empty(read: EmptyRead, held: _Held) -> _Part:
+    shut = [is_kept_out(read.source, p.place) or p.place in held.both for p in read.pictures]
+    pairs = list(zip(read.pictures, shut, strict=True))
+    return _Part(
+        read.source,
+        train=[picture for picture, is_shut in pairs if not is_shut],
+        empty=[picture for picture, is_shut in pairs if is_shut],
     )
+
+
+def _check(dataset: Dataset, path: Path, simulated: bool) -> None:
+    labelled = any(len(p.sites) for source in dataset.train for p in source.pictures)
+    if not labelled and not simulated:
+        raise DatasetError(
+            f"{path} gives no labelled site to train on: name a scene, tiles, chips or a "
+            "simulation, and hold out less than all of it."
+        )
+    for part, pictures in (("test", dataset.test), ("validate", dataset.validate)):
+        if pictures and not any(len(p.sites) for p in pictures):
+            raise DatasetError(
+                f"The {part} part of the fold {dataset.fold!r} of {path} holds no labelled site, "
+                "so it can say nothing of recall: hold out another place."
+            )

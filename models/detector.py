@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from models.detection import SCORE_DECIMALS, ArrayWindow, Bools, PixelBoxes, PixelOrigin
@@ -25,7 +25,7 @@ from models.network import (
     normalise,
     receptive_radius_px,
 )
-from models.weights import LoadedWeights, NetworkShape, WeightsCard, load_weights
+from models.weights import LoadedWeights, NetworkShape, PatchShape, WeightsCard, load_weights
 from tiles.errors import ConfigError, WeightsError
 
 Precision = Literal["fp32", "bf16"]
@@ -78,12 +78,27 @@ class Detector:
         self.precision: Precision = precision
         self.stride = STRIDE
         self.threshold = weights.card.threshold
-        self.halo_px = halo_px(weights.card.shape)
-        self._net = fold_batch_norms(_build(weights))
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self._net.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.halo_px = self._place(weights)
+
+    def _place(self, weights: LoadedWeights) -> int:
+        """Build the network on its device, and say how wide a halo it needs, in pixels."""
+        shape = weights.card.shape
+        assert isinstance(shape, NetworkShape)  # narrows; `Detector.of` chose by it
+        self._kiln_shape = shape
+        self._net = fold_batch_norms(_build(weights, shape))
+        self._net.to(device=self.device, dtype=self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._net.out.float()
-        self._dtype = dtype
+        return halo_px(shape)
+
+    @staticmethod
+    def of(weights: LoadedWeights, device: str, precision: Precision) -> Detector:
+        """The detector for weights of either kind: boxes around centres, or squares."""
+        if isinstance(weights.card.shape, PatchShape):
+            from models.patch_detector import PatchDetector  # it builds on this module
+
+            return PatchDetector(weights, device, precision)
+        return Detector(weights, device, precision)
 
     @classmethod
     def load(
@@ -108,7 +123,7 @@ class Detector:
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = resolve_device(device)
-        return cls(load_weights(weights_path), chosen, resolve_precision(precision, chosen))
+        return cls.of(load_weights(weights_path), chosen, resolve_precision(precision, chosen))
 
     def detect(
         self, pixels: NDArray[Any], usable: Bools, core: ArrayWindow, origin: PixelOrigin
@@ -128,12 +143,16 @@ class Detector:
             raise ValueError(f"blocks must start on multiples of {STRIDE} px, not at {origin}")
         if not usable[_slices(core)].any():
             return PixelBoxes.empty()
-        boxes = decode(self.outputs(pixels, usable), origin, Decoding(self.threshold))
+        boxes = self.boxes(pixels, usable, origin)
         row, col = boxes.peak_row - origin.row, boxes.peak_col - origin.col
         own = (row >= core.row0) & (row < core.row0 + core.rows)
         own &= (col >= core.col0) & (col < core.col0 + core.cols)
         own &= usable[np.minimum(row, len(usable) - 1), np.minimum(col, usable.shape[1] - 1)]
         return boxes[own]
+
+    def boxes(self, pixels: NDArray[Any], usable: Bools, origin: PixelOrigin) -> PixelBoxes:
+        """All boxes of one array above the threshold, sorted by peak row and column."""
+        return decode(self.outputs(pixels, usable), origin, Decoding(self.threshold))
 
     def unfamiliarity(self, pixels: NDArray[Any], usable: Bools) -> float:
         """How unlike the training imagery an array is: the median distance of its patches.
@@ -178,7 +197,7 @@ class Detector:
         # Normalising needs double precision, which Apple's MPS has not.
         where = self.device if self.device == "cuda" else "cpu"
         with torch.inference_mode():
-            z = normalise(x.to(where), mask.to(where), self.card.shape)
+            z = normalise(x.to(where), mask.to(where), self._kiln_shape)
             out: Tensor = self._net(z.to(device=self.device, dtype=self._dtype))
         return out[0].float().cpu()
 
@@ -214,7 +233,7 @@ def decode(outputs: Tensor, origin: PixelOrigin, decoding: Decoding) -> PixelBox
     values = outputs[:, cells[:, 0], cells[:, 1]].double().numpy()
     score = heat[cells[:, 0], cells[:, 1]].double().numpy() / 10**SCORE_DECIMALS
     boxes = _boxes(cells.numpy(), values, score, origin)
-    return boxes[_standing(boxes, decoding.suppression_radius_px)]
+    return boxes[standing(boxes, decoding.suppression_radius_px)]
 
 
 def _boxes(
@@ -240,7 +259,7 @@ def _boxes(
     )
 
 
-def _standing(boxes: PixelBoxes, radius_px: float) -> Bools:
+def standing(boxes: PixelBoxes, radius_px: float) -> Bools:
     """Which boxes no better box within the radius speaks against."""
     standing = np.ones(len(boxes), bool)
     if len(boxes) < 2:
@@ -292,8 +311,18 @@ def _multiplies_bf16(device: str) -> bool:
     return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _build(weights: LoadedWeights) -> KilnNet:
-    net = KilnNet(weights.card.shape, len(weights.card.bands)).eval()
+def _build(weights: LoadedWeights, shape: NetworkShape) -> KilnNet:
+    net = KilnNet(shape, len(weights.card.bands)).eval()
+    load_tensors(net, weights)
+    return net
+
+
+def load_tensors(net: nn.Module, weights: LoadedWeights) -> None:
+    """Fill a network with the tensors of weights.
+
+    Raises:
+        WeightsError: They are of another network.
+    """
     tensors = {name: torch.from_numpy(array) for name, array in weights.tensors.items()}
     try:
         net.load_state_dict(tensors)
@@ -302,7 +331,6 @@ def _build(weights: LoadedWeights) -> KilnNet:
             f"The weights {weights.card.name} do not fit the network their card describes: "
             "train them again with this version."
         ) from error
-    return net
 
 
 def _slices(core: ArrayWindow) -> tuple[slice, slice]:

@@ -280,8 +280,8 @@ def rank(
 
 
 @dataclass(frozen=True)
-class _Curve:
-    """Weighted figures of one bootstrap replicate."""
+class Curve:
+    """Weighted figures of one bootstrap replicate, or of the whole."""
 
     ap: float
     precision: float
@@ -295,16 +295,16 @@ def figures_at(
     """All figures of one ranking; see `AtTolerance`."""
     blocks = np.unique(np.concatenate([ranking.block, ranking.site_block]))
     above = ranking.score > threshold
-    whole = _curve(ranking, blocks, np.ones(len(blocks)), above)
-    replicates = [_curve(ranking, blocks, w, above) for w in _draws(len(blocks), seed)]
+    whole = curve(ranking, blocks, np.ones(len(blocks)), above)
+    replicates = [curve(ranking, blocks, w, above) for w in draws(len(blocks), seed)]
     false_alarms = int((above & ~ranking.hit).sum())
-    fixed = _false_alarms_at_recall(ranking.hit, len(ranking.site_block), FIXED_RECALL)
+    fixed = false_alarms_at_recall(ranking.hit, len(ranking.site_block), FIXED_RECALL)
     return AtTolerance(
         tolerance_m=tolerance_m,
-        average_precision=_interval(whole.ap, [r.ap for r in replicates]),
-        precision=_interval(whole.precision, [r.precision for r in replicates]),
-        recall=_interval(whole.recall, [r.recall for r in replicates]),
-        f1=_interval(whole.f1, [r.f1 for r in replicates]),
+        average_precision=interval_of(whole.ap, [r.ap for r in replicates]),
+        precision=interval_of(whole.precision, [r.precision for r in replicates]),
+        recall=interval_of(whole.recall, [r.recall for r in replicates]),
+        f1=interval_of(whole.f1, [r.f1 for r in replicates]),
         hits=int((above & ranking.hit).sum()),
         false_alarms=false_alarms,
         false_alarms_per_1000km2=1000 * false_alarms / area_km2,
@@ -312,21 +312,29 @@ def figures_at(
     )
 
 
-def _draws(n_blocks: int, seed: int) -> Floats:
+def draws(n_blocks: int, seed: int) -> Floats:
     """How often each block is drawn in each replicate, shape (REPLICATES, n_blocks)."""
     rng = np.random.default_rng(seed)
     share = np.full(n_blocks, 1 / n_blocks)
     return rng.multinomial(n_blocks, share, size=REPLICATES).astype(float)
 
 
-def _curve(ranking: Ranking, blocks: Ints, block_weight: Floats, above: Bools) -> _Curve:
+def curve(ranking: Ranking, blocks: Ints, block_weight: Floats, above: Bools) -> Curve:
+    """Figures of a ranking whose blocks count `block_weight` times each.
+
+    Args:
+        ranking: Detections, best first, and sites.
+        blocks: Sorted numbers of all blocks.
+        block_weight: How often each counts.
+        above: Which detections count for precision, recall and F1.
+    """
     weight = block_weight[np.searchsorted(blocks, ranking.block)]
     n_sites = block_weight[np.searchsorted(blocks, ranking.site_block)].sum()
     hits, seen = np.cumsum(weight * ranking.hit), np.cumsum(weight)
     precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
     ap = float((precision * weight * ranking.hit).sum() / max(n_sites, 1e-9))
     true, all_above = (weight * (ranking.hit & above)).sum(), (weight * above).sum()
-    return _Curve(
+    return Curve(
         ap=ap,
         precision=float(true / all_above) if all_above else 0.0,
         recall=float(true / max(n_sites, 1e-9)),
@@ -334,7 +342,8 @@ def _curve(ranking: Ranking, blocks: Ints, block_weight: Floats, above: Bools) -
     )
 
 
-def _false_alarms_at_recall(hit: Bools, n_sites: int, recall: float) -> int | None:
+def false_alarms_at_recall(hit: Bools, n_sites: int, recall: float) -> int | None:
+    """False alarms above the highest score that finds this share of sites; None if none does."""
     needed = int(np.ceil(recall * n_sites - 1e-9))
     hits = np.cumsum(hit)
     if not len(hits) or hits[-1] < needed:
@@ -349,6 +358,7 @@ def best_threshold(scores: Floats, hit: Bools, n_sites: int) -> float:
     return float(candidates[int(np.argmax(f1))])
 
 
-def _interval(value: float, replicates: Sequence[float]) -> Interval:
+def interval_of(value: float, replicates: Sequence[float] | Floats) -> Interval:
+    """A figure with the 2.5 and 97.5 % quantiles of its replicates."""
     low, high = np.quantile(replicates, [0.025, 0.975])
     return Interval(value=round(value, 4), low=round(float(low), 4), high=round(float(high), 4))

@@ -1,18 +1,28 @@
-"""The training loop: samples from every source, one loss, and a moving average of weights."""
+"""The training loop: samples from every source, one loss, a moving average; resumes exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
 from models.augment import CONTEXT_PX, SAMPLE_PX, Sample
-from models.chips import PixelPoints
+from models.checkpoint import (
+    Mistakes,
+    load_checkpoint,
+    pack_mistakes,
+    save_checkpoint,
+    unpack_mistakes,
+)
 from models.dataset import Source
 from models.network import KilnNet, normalise
 from models.sampling import Sampler
@@ -20,6 +30,12 @@ from models.weights import NetworkShape
 
 # Weight of box errors against the heatmap's focal loss.
 BOX_WEIGHT = 0.5
+# Steps between checkpoints: a minute's work at most is lost, and writing 10 MB costs nothing.
+CHECKPOINT_STEPS = 100
+# How often held-out places are looked at while training: enough for a curve of ten points.
+WATCHES = 10
+
+Miner = Callable[[KilnNet, tuple[Source, ...]], Mistakes]
 
 
 class TrainingRecipe(BaseModel):
@@ -48,11 +64,40 @@ class TrainingRecipe(BaseModel):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands."""
+    """Where a training stands.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps in all.
+        loss: Of the last step.
+        learning_rate: Of the last step.
+        held_out_ap: Average precision on places held out; None at most steps.
+    """
 
     step: int
     steps: int
     loss: float
+    learning_rate: float = 0.0
+    held_out_ap: float | None = None
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Where a network is trained; none of it is meant to change what comes out.
+
+    Attributes:
+        device: Such as `cpu` or `cuda`.
+        bf16: Whether the forward pass multiplies in bf16.
+        workers: Processes that make samples; 0 makes them in this one. Samples do not depend on it.
+        checkpoint: Working file from which a training that was killed goes on.
+        config_sha256: What the checkpoint must belong to.
+    """
+
+    device: str = "cpu"
+    bf16: bool = True
+    workers: int = 0
+    checkpoint: Path | None = None
+    config_sha256: str = ""
 
 
 class MovingAverage:
@@ -60,13 +105,13 @@ class MovingAverage:
 
     def __init__(self, net: KilnNet, decay: float) -> None:
         self.decay = decay
-        self._steps = 0
+        self.steps = 0
         self.state = {name: value.detach().clone() for name, value in net.state_dict().items()}
 
     def update(self, net: KilnNet) -> None:
         """Take one step towards the network; quicker at first, so that the start is forgotten."""
-        self._steps += 1
-        decay = min(self.decay, (1 + self._steps) / (10 + self._steps))
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in net.state_dict().items():
             if value.dtype.is_floating_point:
                 self.state[name].lerp_(value.detach(), 1 - decay)
@@ -74,14 +119,83 @@ class MovingAverage:
                 self.state[name].copy_(value)
 
 
+class Training:
+    """A network while it learns, with all that its next step depends on."""
+
+    def __init__(self, recipe: TrainingRecipe, seed: int, device: str) -> None:
+        torch.manual_seed(seed)
+        self.recipe, self.seed = recipe, seed
+        self.net = KilnNet(recipe.shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = MovingAverage(self.net, recipe.average)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1
+        )
+        self.step = 0
+        self.mistakes: Mistakes = {}
+        self.history: list[Progress] = []
+
+    def averaged(self) -> KilnNet:
+        """The averaged weights as a network of their own, on the CPU, ready for inference."""
+        net = KilnNet(self.recipe.shape).eval()
+        net.load_state_dict({name: value.cpu() for name, value in self.average.state.items()})
+        return net
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain numbers and tensors."""
+        return {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "average": self.average.state,
+            "average_steps": self.average.steps,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "mistakes": pack_mistakes(self.mistakes),
+            "history": [[p.step, p.loss, p.learning_rate, p.held_out_ap] for p in self.history],
+            "torch_random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave."""
+        self.step = int(state["step"])
+        self.net.load_state_dict(state["net"])
+        for name, value in state["average"].items():
+            self.average.state[name].copy_(value)
+        self.average.steps = int(state["average_steps"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.mistakes = unpack_mistakes(state["mistakes"])
+        steps = self.recipe.steps
+        self.history = [
+            Progress(at, steps, loss, rate, ap) for at, loss, rate, ap in state["history"]
+        ]
+        torch.set_rng_state(state["torch_random"])
+
+    def learn(self, batch: Sample, bf16: bool) -> Progress:
+        """One step on one batch."""
+        rate = float(self.schedule.get_last_lr()[0])
+        loss = _learn(self.net, batch, self.recipe.shape, self.optimiser, bf16)
+        self.schedule.step()
+        self.average.update(self.net)
+        self.step += 1
+        return Progress(self.step, self.recipe.steps, loss, rate)
+
+
 def fit(
     sources: tuple[Source, ...],
     recipe: TrainingRecipe,
     seed: int,
     on_progress: Callable[[Progress], None] | None = None,
-    mine: Callable[[KilnNet, tuple[Source, ...]], dict[tuple[int, int], PixelPoints]] | None = None,
-) -> KilnNet:
-    """Train a network and return the moving average of its weights.
+    mine: Miner | None = None,
+    watch: Callable[[KilnNet], float | None] | None = None,
+    conditions: Conditions | None = None,
+) -> Training:
+    """Train a network; `averaged()` of the outcome is what is used.
+
+    Every sample is drawn from a stream of its own, seeded by training, step and number: neither
+    how many processes make samples nor where a training was interrupted can change one.
 
     Args:
         sources: Pictures to draw samples from.
@@ -89,35 +203,77 @@ def fit(
         seed: Of the initial weights and all samples.
         on_progress: Called after every step.
         mine: Finds positions of false alarms in the pictures; called at `recipe.mine_at`.
+        watch: Average precision on places held out, for the curve only.
+        conditions: Where, and whether to go on from a checkpoint.
+
+    Raises:
+        DatasetError: The checkpoint is damaged or of another training.
     """
-    torch.manual_seed(seed)
-    net = KilnNet(recipe.shape).to(memory_format=torch.channels_last)
-    average = MovingAverage(net, recipe.average)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.1
-    )
-    sampler = Sampler(sources, np.random.default_rng([seed, 2]))
-    mining_steps = {int(share * recipe.steps) for share in recipe.mine_at} if mine else set()
-    for step in range(recipe.steps):
-        if step in mining_steps and mine:
-            sampler.mistakes = mine(averaged(average, recipe.shape), sources)
-        batch = collate([sampler.draw() for _ in range(recipe.batch)])
-        loss = _step(net, batch, recipe.shape, optimiser)
-        schedule.step()
-        average.update(net)
-        if on_progress:
-            on_progress(Progress(step + 1, recipe.steps, loss))
-    return averaged(average, recipe.shape)
+    conditions = conditions or Conditions()
+    training = Training(recipe, seed, conditions.device)
+    if conditions.checkpoint is not None:
+        state = load_checkpoint(conditions.checkpoint, conditions.config_sha256)
+        if state is not None:
+            training.restore(state)
+    mining = {int(share * recipe.steps) for share in recipe.mine_at} if mine else set()
+    while training.step < recipe.steps:
+        if mine and training.step in mining:
+            training.mistakes = mine(training.averaged(), sources)
+        end = min(stop for stop in (*mining, recipe.steps) if stop > training.step)
+        drawn = _Batches(sources, seed, recipe.batch, training.mistakes)
+        for batch in _load(drawn, range(training.step, end), conditions):
+            progress = training.learn(batch, conditions.bf16)
+            if watch and progress.step % max(recipe.steps // WATCHES, 1) == 0:
+                progress = replace(progress, held_out_ap=watch(training.averaged()))
+            training.history.append(progress)
+            _keep(training, conditions)
+            if on_progress:
+                on_progress(progress)
+    return training
 
 
-def averaged(average: MovingAverage, shape: NetworkShape) -> KilnNet:
-    """The averaged weights as a network of their own, ready for inference."""
-    net = KilnNet(shape).eval()
-    net.load_state_dict(average.state)
-    return net
+class _Batches(TorchDataset[Sample]):
+    """The batch of every step, each sample from its own stream."""
+
+    def __init__(
+        self, sources: tuple[Source, ...], seed: int, size: int, mistakes: Mistakes
+    ) -> None:
+        self.seed, self.size = seed, size
+        self.sampler = Sampler(sources, np.random.default_rng(seed))
+        self.sampler.mistakes = mistakes
+
+    def __getitem__(self, step: int) -> Sample:
+        samples = []
+        for number in range(self.size):
+            self.sampler.rng = np.random.default_rng([self.seed, 2, step, number])
+            samples.append(self.sampler.draw())
+        return collate(samples)
+
+
+def _load(drawn: _Batches, steps: range, conditions: Conditions) -> Iterator[Sample]:
+    if not conditions.workers:
+        yield from (_to_device(drawn[step], conditions.device) for step in steps)
+        return
+    loader = DataLoader(
+        drawn,
+        batch_size=None,
+        sampler=steps,
+        num_workers=conditions.workers,
+        generator=torch.Generator(),  # its own: making samples must not move torch's stream
+    )
+    yield from (_to_device(batch, conditions.device) for batch in loader)
+
+
+def _to_device(sample: Sample, device: str) -> Sample:
+    if device == "cpu":
+        return sample
+    return Sample(*(getattr(sample, f.name).to(device, non_blocking=True) for f in fields(sample)))
+
+
+def _keep(training: Training, conditions: Conditions) -> None:
+    due = training.step % CHECKPOINT_STEPS == 0 and training.step < training.recipe.steps
+    if conditions.checkpoint is not None and due:
+        save_checkpoint(conditions.checkpoint, conditions.config_sha256, training.state())
 
 
 def collate(samples: list[Sample]) -> Sample:
@@ -130,15 +286,19 @@ def collate(samples: list[Sample]) -> Sample:
     )
 
 
-def _step(
-    net: KilnNet, batch: Sample, shape: NetworkShape, optimiser: torch.optim.Optimizer
+def _learn(
+    net: KilnNet,
+    batch: Sample,
+    shape: NetworkShape,
+    optimiser: torch.optim.Optimizer,
+    bf16: bool,
 ) -> float:
     net.train()
     with torch.no_grad():
         z = normalise(batch.pixels, batch.usable, shape)
         middle = slice(CONTEXT_PX, CONTEXT_PX + SAMPLE_PX)
         z = z[:, :, middle, middle].contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(z.device.type, dtype=torch.bfloat16, enabled=bf16):
         out = net(z)
     loss = detection_loss(out, batch.targets, batch.masks)
     optimiser.zero_grad(set_to_none=True)

@@ -17,12 +17,10 @@ from models.detector import Detector
 from models.evaluation import (
     Evaluation,
     Places,
-    Ranking,
     evaluate_detections,
-    figures_at,
     match,
 )
-from models.weights import Figure
+from models.mosaic import LARGEST_PX, detect_chips
 from tiles.errors import DatasetError
 from tiles.files import atomic_path
 
@@ -40,7 +38,45 @@ APART_M = 1e7
 MISTAKE_DISTANCE_PX = 14.0
 # Of a source of many small pictures the first ones stand for the rest; mining must stay quick.
 MINED_PICTURES = 60
-SCORE_COLUMNS = ("score", "is_site", "per_1000km2", "place")
+SCORE_COLUMNS = (
+    "score",
+    "is_site",
+    "per_1000km2",
+    "place",
+    "region",
+    "fold",
+    "seed",
+    "area_km2",
+)
+# What tables held before folds and seeds were told apart; they are still read.
+FIRST_COLUMNS = SCORE_COLUMNS[:4]
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Positions on several pictures, pixel-corner convention.
+
+    Attributes:
+        picture: Number of the picture, shape (n,).
+        row: Row on it.
+        col: Column on it.
+    """
+
+    picture: NDArray[np.int64]
+    row: Floats
+    col: Floats
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @staticmethod
+    def join(parts: Sequence[Spots]) -> Spots:
+        """All spots, in order."""
+        return Spots(
+            np.concatenate([p.picture for p in parts]),
+            np.concatenate([p.row for p in parts]),
+            np.concatenate([p.col for p in parts]),
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +89,8 @@ class Scored:
         sites: What is known.
         doubtful: What counts neither way.
         area_km2: Area looked at.
+        detected_at: The detections on their pictures.
+        known_at: The sites on theirs.
     """
 
     detections: Places
@@ -60,6 +98,8 @@ class Scored:
     sites: Places
     doubtful: Places
     area_km2: float
+    detected_at: Spots
+    known_at: Spots
 
     def evaluate(self, name: str, threshold: float) -> Evaluation:
         """All figures; see `evaluation.evaluate_detections`."""
@@ -95,65 +135,118 @@ def _detect_block(detector: Detector, picture: Picture, row: int, col: int) -> P
     )
 
 
-def score_pictures(detector: Detector, pictures: Sequence[Picture]) -> Scored:
-    """Detect in all pictures at `SCORE_FLOOR` and put the results on one plane.
-
-    Labels and detections within a picture's blind edge count neither way: sites there become
-    doubtful, detections are dropped.
-    """
+def detect_pictures(detector: Detector, pictures: Sequence[Picture]) -> list[PixelBoxes]:
+    """Detections of every picture at `SCORE_FLOOR`, those in its blind edge left out."""
     before, detector.threshold = detector.threshold, SCORE_FLOOR
-    parts = [_score_picture(detector, p, i, len(pictures)) for i, p in enumerate(pictures)]
-    detector.threshold = before
+    try:
+        if all(max(p.usable.shape) <= LARGEST_PX for p in pictures):
+            boxes = detect_chips(detector, pictures)
+        else:
+            boxes = [detect_picture(detector, picture) for picture in pictures]
+    finally:
+        detector.threshold = before
+    return [b[off_edge(p, b.row, b.col)] for p, b in zip(pictures, boxes, strict=True)]
+
+
+def score_pictures(detector: Detector, pictures: Sequence[Picture]) -> Scored:
+    """Detect in all pictures at `SCORE_FLOOR` and put the results on one plane."""
+    return scored_of(pictures, detect_pictures(detector, pictures))
+
+
+def scored_of(pictures: Sequence[Picture], boxes: Sequence[PixelBoxes]) -> Scored:
+    """What was detected in pictures and what is known there, on one plane.
+
+    Labels within a picture's blind edge count neither way: they become doubtful.
+
+    Args:
+        pictures: The pictures.
+        boxes: What `detect_pictures` found in each.
+    """
+    places = place_numbers(pictures)
+    parts = [
+        _scored(picture, found, number, places[number])
+        for number, (picture, found) in enumerate(zip(pictures, boxes, strict=True))
+    ]
     return Scored(
         detections=_join([p.detections for p in parts]),
         scores=np.concatenate([p.scores for p in parts]),
         sites=_join([p.sites for p in parts]),
         doubtful=_join([p.doubtful for p in parts]),
         area_km2=sum(p.area_km2 for p in parts),
+        detected_at=Spots.join([p.detected_at for p in parts]),
+        known_at=Spots.join([p.known_at for p in parts]),
     )
 
 
-def _score_picture(detector: Detector, picture: Picture, number: int, of: int) -> Scored:
-    boxes = detect_picture(detector, picture)
+def _scored(picture: Picture, boxes: PixelBoxes, number: int, place: int) -> Scored:
     sites, doubtful = picture.sites, picture.doubtful
-    seen = _off_edge(picture, boxes.row, boxes.col)
-    whole = _off_edge(picture, sites.row, sites.col)
-    number = number if of > 1 else 0
+    whole = off_edge(picture, sites.row, sites.col)
 
     def places(row: Floats, col: Floats) -> Places:
-        return _places(picture, PixelPoints(row, col), number)
+        return _places(picture, PixelPoints(row, col), number, place)
 
-    edge = picture.blind_edge_px
-    rows, cols = picture.usable.shape
-    area = picture.area_km2 * (rows - 2 * edge) * (cols - 2 * edge) / (rows * cols)
     return Scored(
-        detections=places(boxes.row[seen], boxes.col[seen]),
-        scores=boxes.score[seen],
+        detections=places(boxes.row, boxes.col),
+        scores=boxes.score,
         sites=places(sites.row[whole], sites.col[whole]),
         doubtful=places(
             np.concatenate([doubtful.row, sites.row[~whole]]),
             np.concatenate([doubtful.col, sites.col[~whole]]),
         ),
-        area_km2=area,
+        area_km2=inner_area_km2(picture),
+        detected_at=_spots(number, boxes.row, boxes.col),
+        known_at=_spots(number, sites.row[whole], sites.col[whole]),
     )
 
 
-def _off_edge(picture: Picture, row: Floats, col: Floats) -> NDArray[np.bool_]:
+def _spots(number: int, row: Floats, col: Floats) -> Spots:
+    return Spots(np.full(len(row), number, np.int64), row, col)
+
+
+def inner_area_km2(picture: Picture) -> float:
+    """Usable area of a picture less its blind edge."""
+    edge = picture.blind_edge_px
+    rows, cols = picture.usable.shape
+    inner = picture.usable[edge : rows - edge, edge : cols - edge]
+    return float(inner.sum()) * picture.ground.col_m * picture.ground.row_m / 1e6
+
+
+def off_edge(picture: Picture, row: Floats, col: Floats) -> NDArray[np.bool_]:
+    """Whether positions lie within a picture and outside its blind edge."""
     rows, cols = picture.usable.shape
     edge = picture.blind_edge_px
     inside = (row >= edge) & (row <= rows - edge) & (col >= edge) & (col <= cols - edge)
     return inside if edge else np.ones(len(row), bool)
 
 
-def _places(picture: Picture, points: PixelPoints, number: int) -> Places:
+def _places(picture: Picture, points: PixelPoints, number: int, place: int) -> Places:
     ground = picture.ground
     east = ground.east_m + points.col * ground.col_m
     north = ground.north_m - points.row * ground.row_m
-    block_row, block_col = np.floor(north / BLOCK_M), np.floor(east / BLOCK_M)
-    small = max(picture.usable.shape) * ground.row_m < BLOCK_M
-    block = np.full(len(points), number) if small else block_row * 100_000 + block_col
     plane = np.stack([east + number * APART_M, north], axis=1)
-    return Places(plane.reshape(-1, 2), block.astype(np.int64))
+    return Places(plane.reshape(-1, 2), land_blocks(picture, east, north, place))
+
+
+def place_numbers(pictures: Sequence[Picture]) -> list[int]:
+    """A number a place; a number a picture where all say the same place."""
+    places = [p.place for p in pictures]
+    if len(set(places)) < 2:
+        return list(range(len(pictures)))
+    number = {place: i for i, place in enumerate(sorted(set(places)))}
+    return [number[place] for place in places]
+
+
+def land_blocks(picture: Picture, east_m: Floats, north_m: Floats, place: int) -> NDArray[np.int64]:
+    """Squares of `BLOCK_M`; a small picture lies in one, and one that lies nowhere in its place."""
+    ground, (rows, cols) = picture.ground, picture.usable.shape
+    if not ground.east_m and not ground.north_m and max(rows, cols) * ground.row_m < BLOCK_M:
+        return np.full(len(east_m), place, np.int64)
+    if max(rows, cols) * ground.row_m < BLOCK_M:
+        # Tiles that overlap on the ground see the same sites: one unit of the bootstrap.
+        east_m = np.full(len(east_m), ground.east_m + cols / 2 * ground.col_m)
+        north_m = np.full(len(north_m), ground.north_m - rows / 2 * ground.row_m)
+    row, col = np.floor(north_m / BLOCK_M), np.floor(east_m / BLOCK_M)
+    return np.asarray(row * 100_000 + col, np.int64)
 
 
 def _join(parts: Sequence[Places]) -> Places:
@@ -175,7 +268,7 @@ def find_mistakes(
                 np.stack([picture.doubtful.row, picture.doubtful.col], 1),
             ]
         )
-        away = _away(boxes, known) & _off_edge(picture, boxes.row, boxes.col)
+        away = _away(boxes, known) & off_edge(picture, boxes.row, boxes.col)
         wrong = boxes[away]
         wrong = wrong[np.argsort(-wrong.score, kind="stable")[:per_picture]]
         if len(wrong):
@@ -196,10 +289,26 @@ def _away(boxes: PixelBoxes, known: Floats) -> NDArray[np.bool_]:
     return np.asarray(apart.min(axis=1) > MISTAKE_DISTANCE_PX)
 
 
-def score_table(scored: Scored, place: str, tolerance_m: float) -> pd.DataFrame:
-    """Out-of-fold scores as a table: `score, is_site, per_1000km2, place`.
+def score_table(
+    scored: Scored,
+    place: str,
+    tolerance_m: float,
+    fold: str = "",
+    seed: int = 0,
+    region: str = "",
+) -> pd.DataFrame:
+    """Out-of-fold scores as a table of `SCORE_COLUMNS`.
 
     A site that was never found is a row with score 0, so that recall follows from the table too.
+    `per_1000km2` and `area_km2` are of the whole place, whose blocks of land stand in `place`.
+
+    Args:
+        scored: Pictures that training did not see.
+        place: Their place.
+        tolerance_m: A detection this near a site has found it.
+        fold: Which fold held them out.
+        seed: Of that training.
+        region: That the place belongs to; the place's own name where it says nothing.
     """
     m = match(scored.detections, scored.scores, scored.sites, scored.doubtful, tolerance_m)
     missed = np.setdiff1d(np.arange(len(scored.sites)), m.site)
@@ -211,46 +320,29 @@ def score_table(scored: Scored, place: str, tolerance_m: float) -> pd.DataFrame:
             "is_site": np.concatenate([m.hit, np.ones(len(missed), bool)]),
             "per_1000km2": round(density, 2),
             "place": [f"{place}/{b}" for b in block],
+            "region": region or place,
+            "fold": fold,
+            "seed": seed,
+            "area_km2": round(scored.area_km2, 4),
         }
     )
 
 
-def figures_of_table(table: pd.DataFrame, threshold: float) -> list[Figure]:
-    """Figures of every region of a table of scores, for a card."""
-    region = table["place"].str.rsplit("/", n=1).str[0]
-    return [
-        figure
-        for name, part in table.groupby(region)
-        for figure in _figures(str(name), part, threshold)
-    ]
+def join_scores(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of scores as one, with the density of sites of each whole region.
 
-
-def _figures(region: str, table: pd.DataFrame, threshold: float) -> list[Figure]:
-    found = table[table["score"] > 0].sort_values("score", ascending=False, kind="stable")
-    sites = table[table["is_site"]]
-    if sites.empty:
-        return []
-    codes = pd.Series(pd.factorize(table["place"], sort=True)[0], index=table.index)
-    ranking = Ranking(
-        found["is_site"].to_numpy(bool),
-        found["score"].to_numpy(float),
-        codes[found.index].to_numpy(np.int64),
-        codes[sites.index].to_numpy(np.int64),
-    )
-    area_km2 = 1000 * len(sites) / float(table["per_1000km2"].iloc[0])
-    at = figures_at(ranking, 0.0, area_km2, threshold)
-    intervals = {
-        "average precision": at.average_precision,
-        "F1": at.f1,
-        "precision": at.precision,
-        "recall": at.recall,
-    }
-    figures = [
-        Figure(name=f"{region}: {name}", value=i.value, low=i.low, high=i.high)
-        for name, i in intervals.items()
-    ]
-    rate = round(at.false_alarms_per_1000km2, 1)
-    return [*figures, Figure(name=f"{region}: false alarms per 1,000 km2", value=rate)]
+    A place may hold no site by chance; what was chosen, and so has a density, is the region.
+    """
+    joined = pd.concat(tables, ignore_index=True)
+    if joined.empty:
+        return joined
+    unit = [joined["region"], joined["fold"], joined["seed"]]
+    place = joined["place"].str.rsplit("/", n=1).str[0]
+    area_km2 = joined.groupby([*unit, place])["area_km2"].first().groupby(level=[0, 1, 2]).sum()
+    sites = joined["is_site"].groupby(unit).sum()
+    density = (1000 * sites / area_km2).round(2)
+    keys = pd.MultiIndex.from_frame(joined[["region", "fold", "seed"]])
+    return joined.assign(per_1000km2=density.reindex(keys).to_numpy())
 
 
 def write_scores(table: pd.DataFrame, path: Path) -> None:
@@ -271,8 +363,17 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
             raise DatasetError(
                 f"There are no out-of-fold scores at {path}: train the held-out datasets first."
             )
-        frame = pd.read_csv(path)
+        frame = pd.read_csv(path, keep_default_na=False)
+        if tuple(frame.columns) == FIRST_COLUMNS:
+            frame = _of_first_columns(frame)
         if tuple(frame.columns) != SCORE_COLUMNS:
             raise DatasetError(f"{path} has the columns {list(frame)}, not {list(SCORE_COLUMNS)}.")
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+        frames.append(frame.astype({"fold": str, "region": str}))
+    return join_scores(frames)
+
+
+def _of_first_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    region = frame["place"].str.rsplit("/", n=1).str[0]
+    sites = frame["is_site"].groupby(region).transform("sum")
+    area_km2 = (1000 * sites / frame["per_1000km2"]).round(4)
+    return frame.assign(region=region, fold="", seed=0, area_km2=area_km2)

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from tiles.errors import ConfigError
 
 Month = Annotated[int, Field(ge=1, le=12)]
+Months = Annotated[tuple[Month, ...], Field(min_length=1)]
+# ISO 3166-1 alpha-2, as in the names of countries' web domains.
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+SensorName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
 
 class _Frozen(BaseModel):
@@ -48,6 +52,22 @@ class WorkersPerSite(_Frozen):
         return self
 
 
+class Seasons(_Frozen):
+    """When the sites can be seen at work.
+
+    Attributes:
+        default: Months (1 to 12) wherever no country says otherwise.
+        countries: Months by country (ISO 3166-1 alpha-2).
+    """
+
+    default: Months
+    countries: dict[Country, Months] = {}
+
+    def months(self, country: str | None = None) -> tuple[int, ...]:
+        """The months in a country; the default where it is unknown or not listed."""
+        return self.countries.get(country or "", self.default)
+
+
 class SiteClass(_Frozen):
     """One kind of work site.
 
@@ -60,11 +80,15 @@ class SiteClass(_Frozen):
         length_m: Plausible lengths of a site's long side.
         width_m: Plausible lengths of its short side.
         gsd_m: Ground sample distances of imagery in which the class can be found.
+        sensors: Ground sample distances by sensor, within `gsd_m`: imagery that the class was
+            made for. Other imagery is surveyed too, and the run says so.
         merge_radius_m: Centres of several detections within this are one site.
         match_tolerance_m: A detection this near a known site counts as having found it.
-        season_months: Months (1 to 12) in which the sites can be seen at work.
+        seasons: When the sites can be seen at work, by country.
         prevalence_per_1000km2: Sites per 1,000 km2 that a survey expects; calibration's prior.
         workers_per_site: People employed at one site.
+        weights: Weights that find it: a name of built-in ones, or a file relative to the class's
+            own. Its place is no part of what the class is, so `model_dump` leaves it out.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -77,9 +101,25 @@ class SiteClass(_Frozen):
     gsd_m: Limits
     merge_radius_m: float = Field(gt=0)
     match_tolerance_m: float = Field(gt=0)
-    season_months: tuple[Month, ...] = Field(min_length=1)
+    seasons: Seasons
     prevalence_per_1000km2: float = Field(gt=0)
     workers_per_site: WorkersPerSite
+    sensors: dict[SensorName, Limits] = Field(min_length=1)
+    weights: str | None = Field(default=None, min_length=1, exclude=True)
+
+    @model_validator(mode="after")
+    def _sensors_fit(self) -> Self:
+        for name, gsd in self.sensors.items():
+            if not (self.gsd_m.contains(gsd.low) and self.gsd_m.contains(gsd.high)):
+                raise ValueError(
+                    f"the sensor {name} with {gsd.low:g} to {gsd.high:g} m lies outside gsd_m, "
+                    f"{self.gsd_m.low:g} to {self.gsd_m.high:g} m"
+                )
+        return self
+
+    def sensors_at(self, gsd_m: float) -> tuple[str, ...]:
+        """Sensors of the class that have this ground sample distance, by name."""
+        return tuple(sorted(name for name, gsd in self.sensors.items() if gsd.contains(gsd_m)))
 
 
 def known_site_classes() -> tuple[str, ...]:
@@ -106,7 +146,7 @@ def load_site_class(name_or_toml_path: str | Path) -> SiteClass:
 
 def _read_site_class(path: Path) -> SiteClass:
     try:
-        return SiteClass.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        site_class = SiteClass.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise ConfigError(
             f"The site class file {path} cannot be read ({error.strerror}): check the path."
@@ -122,3 +162,6 @@ def _read_site_class(path: Path) -> SiteClass:
         raise ConfigError(
             f"The site class file {path} is not TOML ({error}): correct the syntax."
         ) from error
+    if site_class.weights is None or not site_class.weights.endswith(".safetensors"):
+        return site_class
+    return site_class.model_copy(update={"weights": str(path.parent / site_class.weights)})

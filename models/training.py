@@ -1,10 +1,13 @@
-"""`kilnlight train`: from a dataset file to weights with a card, calibrated on places held out."""
+"""`kilnlight train`: from a dataset to weights with a card, a configuration and curves beside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,37 +15,37 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.calibration import Calibration, fit_calibration
+from models.calibration import Calibration
 from models.card import card_markdown
-from models.chips import Picture, PixelPoints
-from models.dataset import Dataset, DatasetFile, Source, load_dataset
-from models.detector import Detector, halo_px
-from models.evaluation import Evaluation, best_threshold
-from models.familiarity import fit_familiarity, patch_statistics
-from models.fitting import Progress, TrainingRecipe, fit
-from models.network import STRIDE, KilnNet
-from models.scoring import (
-    figures_of_table,
-    find_mistakes,
-    read_scores,
-    score_pictures,
-    score_table,
-    write_scores,
+from models.checkpoint import Mistakes, load_checkpoint
+from models.curves import write_curves
+from models.dataset import Dataset, Source, load_dataset
+from models.detector import (
+    Detector,
+    Precision,
+    halo_px,
+    resolve_device,
+    resolve_precision,
 )
-from models.site_class import load_site_class
+from models.familiarity import fit_familiarity, patch_statistics
+from models.fitting import Conditions, Miner, Progress, TrainingRecipe, fit
+from models.network import STRIDE, KilnNet
+from models.operating import HeldOut, held_out_ap, operate, score_held_out, watched
+from models.out_of_fold import figures_of_table
+from models.predictions import write_predictions
+from models.scoring import find_mistakes, read_scores, write_scores
+from models.site_class import SiteClass, load_site_class
+from models.training_config import config_sha256, training_config
 from models.weights import (
     Familiarity,
     LoadedWeights,
-    NetworkShape,
     Recall,
     WeightsCard,
-    load_weights,
+    as_saved,
     save_weights,
 )
-from tiles.errors import DatasetError
+from tiles.errors import ConfigError, DatasetError
 from tiles.files import write_text
-
-Bools = NDArray[np.bool_]
 
 BANDS = ("red", "green", "blue")
 GSD_M = 10.0
@@ -50,18 +53,24 @@ GSD_M = 10.0
 MINING_THRESHOLD = 0.15
 # Where nothing was held out nothing is known; a card must still say something safe.
 UNKNOWN_THRESHOLD = 0.3
+# Patches from which `fit_familiarity` describes a source.
+FEWEST_PATCHES = 9
 
 
 class TrainSettings(BaseModel):
     """What `kilnlight train` is asked to do.
 
     Attributes:
-        dataset: Dataset file; see `models.dataset`.
-        out: Weights file to write; tables of scores are written beside it.
-        data_root: Folder that the dataset's paths start from.
+        dataset: Dataset file, folder of labelled tiles, or COCO file; see `models.dataset`.
+        out: Weights file to write; everything else is written beside it.
+        data_root: Folder that the dataset file's paths start from.
+        fold: Which fold of the dataset file is held out; None trains on everything.
+        site_class: Class of the labels, where no dataset file says so; must agree where one does.
         steps: Instead of the dataset's own number of steps.
         seed: Instead of the dataset's own seed.
         threads: CPU threads; results depend on it in the last digits.
+        device: `auto`, `cpu` or `cuda`.
+        workers: Processes that make samples; None chooses by the device.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,41 +78,77 @@ class TrainSettings(BaseModel):
     dataset: Path
     out: Path
     data_root: Path = Path("../shared/data")
+    fold: str | None = None
+    site_class: str | None = None
     steps: int | None = Field(default=None, ge=1)
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=0)
     threads: int = Field(default=2, ge=1)
+    device: str = "auto"
+    workers: int | None = Field(default=None, ge=0)
 
 
 @dataclass(frozen=True)
-class Operating:
-    """What the places held out say about a network."""
+class _Plan:
+    """A training that is about to run.
 
-    threshold: float
-    recall: Recall
-    calibration: Calibration
+    Attributes:
+        dataset: What to learn from, and what is held out.
+        site_class: What is learnt.
+        recipe: How.
+        seed: Of everything drawn.
+        config: All of this, resolved.
+        sha256: Digest of `config`.
+        device: Where.
+        precision: Of the network's forward pass.
+        out_of_fold: Scores of earlier trainings on places held out, where the dataset names any.
+    """
+
+    dataset: Dataset
+    site_class: SiteClass
+    recipe: TrainingRecipe
+    seed: int
+    config: dict[str, Any]
+    sha256: str
+    device: str
+    precision: Precision
+    out_of_fold: pd.DataFrame | None
 
 
 def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
-    """Train, calibrate on the validation part or on out-of-fold scores, score the test part, save.
+    """Train, judge on what is held out, and save weights with a card.
 
-    Writes `out`, its model card with the suffix `.md` and, where the dataset has a test part, the
-    scores there with the suffix `.scores.csv`.
+    Written beside `out`, with these suffixes: `.config.json`, the resolved configuration and its
+    SHA-256, before the first step; `.checkpoint`, from which the same command goes on if it was
+    interrupted, until the end; `.curve.csv` and `.curve.svg`; `.md`, the model card; and with a
+    fold `.scores.csv` and `.predictions.csv`, of the places held out.
 
     Raises:
-        DatasetError: The dataset cannot be used.
+        DatasetError: The dataset cannot be used, or a checkpoint there is of another training.
+        ConfigError: No such device or class, or `out` is no name for weights.
     """
+    if settings.out.suffix != ".safetensors":
+        raise ConfigError(f"Weights are written as .safetensors: call them so, not {settings.out}.")
     torch.set_num_threads(settings.threads)
-    dataset = load_dataset(settings.dataset, settings.data_root)
-    recipe = default_recipe(settings.steps or dataset.file.steps)
-    seed = dataset.file.seed if settings.seed is None else settings.seed
-    net = fit(dataset.train, recipe, seed, on_progress, _miner(recipe.shape))
+    plan = _plan(settings)
+    checkpoint = settings.out.with_suffix(".checkpoint")
+    load_checkpoint(checkpoint, plan.sha256)  # another's is refused before anything is overwritten
+    _write_config(plan, settings)
+    training = fit(
+        plan.dataset.train,
+        plan.recipe,
+        plan.seed,
+        on_progress,
+        _miner(plan),
+        _watcher(plan),
+        _conditions(plan, settings, checkpoint),
+    )
+    net = training.averaged()
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
-    # What is scored is what is saved: tensors after rounding to the file's precision.
-    save_weights(settings.out, _draft(dataset.file, recipe.shape), tensors)
-    card = _card(dataset, settings.out)
+    card = _finish(plan, settings.out, tensors)
     save_weights(settings.out, card, tensors)
-    site_class = load_site_class(card.site_class)
-    write_text(settings.out.with_suffix(".md"), card_markdown(card, site_class))
+    write_text(settings.out.with_suffix(".md"), card_markdown(card, plan.site_class))
+    write_curves(training.history, settings.out)
+    checkpoint.unlink(missing_ok=True)
     return settings.out
 
 
@@ -112,38 +157,113 @@ def default_recipe(steps: int) -> TrainingRecipe:
     return TrainingRecipe(steps=steps)
 
 
-def evaluate_weights(dataset: Path, weights: Path, data_root: Path) -> tuple[Evaluation, ...]:
-    """Score weights on the test part of a dataset, one evaluation a place.
-
-    Raises:
-        DatasetError: The dataset has no test part or cannot be used.
-        WeightsError: The weights cannot be used.
-    """
-    loaded = load_dataset(dataset, data_root)
-    if not loaded.test:
-        raise DatasetError(f"{dataset} holds nothing out as `test`: there is nothing to score.")
-    detector = Detector.load(weights)
-    return tuple(
-        score_pictures(detector, pictures).evaluate(place, detector.card.threshold)
-        for place, pictures in _by_place(loaded.test)
+def _plan(settings: TrainSettings) -> _Plan:
+    device = resolve_device(settings.device)
+    if device == "mps":
+        device = "cpu"  # the normalisation sums in double precision, which MPS has not
+    dataset = load_dataset(settings.dataset, settings.data_root, settings.fold)
+    dataset, site_class = _with_class(dataset, settings)
+    named = dataset.file.out_of_fold if not dataset.fold else ()
+    recipe = default_recipe(settings.steps or dataset.file.steps)
+    seed = dataset.file.seed if settings.seed is None else settings.seed
+    config = training_config(dataset, recipe, seed)
+    return _Plan(
+        dataset=dataset,
+        site_class=site_class,
+        recipe=recipe,
+        seed=seed,
+        config=config,
+        sha256=config_sha256(config),
+        device=device,
+        precision=resolve_precision("auto", device),
+        out_of_fold=read_scores([dataset.folder / p for p in named]) if named else None,
     )
 
 
-def _miner(
-    shape: NetworkShape,
-) -> Callable[[KilnNet, tuple[Source, ...]], dict[tuple[int, int], PixelPoints]]:
-    def mine(net: KilnNet, sources: tuple[Source, ...]) -> dict[tuple[int, int], PixelPoints]:
-        tensors = {name: value.numpy() for name, value in net.state_dict().items()}
-        card = _draft(None, shape, MINING_THRESHOLD)
-        detector = Detector(LoadedWeights(card, tensors, ""), "cpu", "bf16")
-        return find_mistakes(detector, sources)
+def _with_class(dataset: Dataset, settings: TrainSettings) -> tuple[Dataset, SiteClass]:
+    """The class that the dataset file names, or that a folder's owner does."""
+    file = dataset.file
+    named = file.site_class
+    if named.endswith(".toml"):
+        named = str(dataset.folder / named)
+    if settings.site_class is not None:
+        asked = load_site_class(settings.site_class)
+        if settings.dataset.suffix != ".toml":
+            return replace(dataset, file=file.model_copy(update={"site_class": asked.name})), asked
+        if asked.name != load_site_class(named).name:
+            raise DatasetError(
+                f"{settings.dataset} holds labels of the class {load_site_class(named).name!r}, "
+                f"not {asked.name!r}: change one of the two."
+            )
+    return dataset, load_site_class(named)
+
+
+def _write_config(plan: _Plan, settings: TrainSettings) -> None:
+    """Write down what is about to be trained, and where, before it is."""
+    content = {
+        "sha256": plan.sha256,
+        "config": plan.config,
+        "trained_on": [
+            {
+                "source": source.name,
+                "pictures": len(source.pictures),
+                "sites": sum(len(picture.sites) for picture in source.pictures),
+                "area_km2": round(sum(picture.area_km2 for picture in source.pictures), 1),
+            }
+            for source in plan.dataset.train
+        ],
+        "left_out_near_places_held_out": plan.dataset.left_out,
+        "conditions": {
+            "device": plan.device,
+            "precision": plan.precision,
+            "threads": settings.threads,
+            "torch": torch.__version__,
+        },
+    }
+    write_text(settings.out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
+
+
+def _conditions(plan: _Plan, settings: TrainSettings, checkpoint: Path) -> Conditions:
+    workers = settings.workers
+    if workers is None:
+        # A GPU waits for samples otherwise; on a CPU the network itself needs the cores.
+        workers = max(min((os.cpu_count() or 1) - 1, 12), 1) if plan.device == "cuda" else 0
+    return Conditions(
+        device=plan.device,
+        bf16=plan.precision == "bf16",
+        workers=workers,
+        checkpoint=checkpoint,
+        config_sha256=plan.sha256,
+    )
+
+
+def _miner(plan: _Plan) -> Miner:
+    def mine(net: KilnNet, sources: tuple[Source, ...]) -> Mistakes:
+        return find_mistakes(_detector(plan, net, MINING_THRESHOLD), sources)
 
     return mine
 
 
-def _draft(
-    file: DatasetFile | None, shape: NetworkShape, threshold: float = UNKNOWN_THRESHOLD
-) -> WeightsCard:
+def _watcher(plan: _Plan) -> Callable[[KilnNet], float | None] | None:
+    pictures = watched(plan.dataset.validate or plan.dataset.test)
+    if not pictures:
+        return None
+
+    def watch(net: KilnNet) -> float | None:
+        detector = _detector(plan, net, UNKNOWN_THRESHOLD)
+        return held_out_ap(detector, pictures, plan.site_class.match_tolerance_m)
+
+    return watch
+
+
+def _detector(plan: _Plan, net: KilnNet, threshold: float) -> Detector:
+    """A network in the middle of its training, quick rather than exact."""
+    tensors = {name: value.numpy() for name, value in net.state_dict().items()}
+    card = _draft(plan, threshold)
+    return Detector(LoadedWeights(card, tensors, ""), plan.device, plan.precision)
+
+
+def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     """A card that claims nothing yet."""
     unknown = Calibration(
         intercept=0,
@@ -151,15 +271,16 @@ def _draft(
         variance_intercept=4,
         variance_slope=0,
         covariance=0,
-        prevalence_per_1000km2=30,
+        prevalence_per_1000km2=plan.site_class.prevalence_per_1000km2,
         n_true=0,
         n_false=0,
     )
+    file, shape = plan.dataset.file, plan.recipe.shape
     return WeightsCard(
-        name=file.name if file else "draft",
-        version=file.version if file else "0",
-        site_class=file.site_class if file else "brick_kiln",
-        licence=file.licence if file else "none",
+        name=f"{file.name}-{plan.dataset.fold}" if plan.dataset.fold else file.name,
+        version=file.version,
+        site_class=plan.site_class.name,
+        licence=file.licence,
         bands=BANDS,
         gsd_m=GSD_M,
         stride=STRIDE,
@@ -168,93 +289,54 @@ def _draft(
         shape=shape,
         calibration=unknown,
         recall=Recall(mean=0, low=0, high=1),
+        trained_on=plan.dataset.credits,
+        limits=file.limits,
+        trained_places=plan.dataset.places,
+        config_sha256=plan.sha256,
     )
 
 
-def _card(dataset: Dataset, weights: Path) -> WeightsCard:
-    """The finished card of weights that were just saved with a draft."""
-    detector = Detector(load_weights(weights), "cpu", "fp32")
-    site_class = load_site_class(dataset.file.site_class)
-    tolerance_m = site_class.match_tolerance_m
-    scores = _held_out_scores(dataset, detector, tolerance_m)
-    update: dict[str, object] = {
-        "trained_on": dataset.credits,
-        "limits": dataset.file.limits,
-        "trained_places": dataset.file.places,
-        "familiarity": _familiarity(dataset),
-    }
-    threshold = UNKNOWN_THRESHOLD
-    if scores is not None and (scores["is_site"] & (scores["score"] > 0)).any():
-        operating = _operate(scores, site_class.prevalence_per_1000km2)
-        threshold = operating.threshold
-        update |= {
-            "threshold": threshold,
-            "recall": operating.recall,
-            "calibration": operating.calibration,
-        }
+def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> WeightsCard:
+    """The card of finished weights; writes what they say of the places held out."""
+    card = _draft(plan).model_copy(update={"familiarity": _familiarity(plan.dataset)})
+    # What is scored is what is saved: tensors after rounding to the file's precision.
+    detector = Detector(LoadedWeights(card, as_saved(tensors), ""), plan.device, "fp32")
+    tolerance_m = plan.site_class.match_tolerance_m
+    fold, dataset = plan.dataset.fold, plan.dataset
+    chosen_on = plan.out_of_fold
+    if dataset.validate:
+        held = score_held_out(detector, dataset.validate, tolerance_m, fold, plan.seed)
+        chosen_on = held.scores
+    scores = plan.out_of_fold
     if dataset.test:
-        scores = _scores(detector, dataset.test, tolerance_m)
-        write_scores(scores, weights.with_suffix(".scores.csv"))
-    if scores is not None and (dataset.test or dataset.file.out_of_fold):
+        test = score_held_out(detector, dataset.test, tolerance_m, fold, plan.seed)
+        _write_held_out(test, out)
+        scores = test.scores
+    operating = None
+    if chosen_on is not None:
+        operating = operate(chosen_on, plan.site_class.prevalence_per_1000km2)
+    update: dict[str, object] = {}
+    if operating is not None:
+        update |= vars(operating)
+    if scores is not None:
+        threshold = card.threshold if operating is None else operating.threshold
         update["figures"] = tuple(figures_of_table(scores, threshold))
-    return detector.card.model_copy(update=update)
+    return card.model_copy(update=update)
 
 
-def _familiarity(dataset: Dataset) -> Familiarity:
-    return fit_familiarity([(source.name, _patch_features(source)) for source in dataset.train])
+def _write_held_out(held: HeldOut, out: Path) -> None:
+    write_scores(held.scores, out.with_suffix(".scores.csv"))
+    write_predictions(held.predictions, out.with_suffix(".predictions.csv"))
+
+
+def _familiarity(dataset: Dataset) -> Familiarity | None:
+    """None where the pictures are too few or too small to say what imagery they come from."""
+    features = [(source.name, _patch_features(source)) for source in dataset.train]
+    if not any(len(patches) >= FEWEST_PATCHES for _, patches in features):
+        return None
+    return fit_familiarity(features)
 
 
 def _patch_features(source: Source) -> NDArray[np.float64]:
     parts = [patch_statistics(p.pixels, p.usable).features for p in source.pictures]
     return np.concatenate(parts)
-
-
-def _held_out_scores(
-    dataset: Dataset, detector: Detector, tolerance_m: float
-) -> pd.DataFrame | None:
-    if dataset.file.out_of_fold:
-        return read_scores([dataset.folder / path for path in dataset.file.out_of_fold])
-    return _scores(detector, dataset.validate, tolerance_m) if dataset.validate else None
-
-
-def _scores(detector: Detector, pictures: Sequence[Picture], tolerance_m: float) -> pd.DataFrame:
-    tables = [
-        score_table(score_pictures(detector, group), place, tolerance_m)
-        for place, group in _by_place(pictures)
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating:
-    """Threshold of the greatest F1, recall there, and the calibration curve."""
-    score, is_site = scores["score"].to_numpy(float), scores["is_site"].to_numpy(bool)
-    place = pd.factorize(scores["place"], sort=True)[0].astype(np.int64)
-    detected = score > 0
-    threshold = best_threshold(score[detected], is_site[detected], int(is_site.sum()))
-    calibration = fit_calibration(
-        score[detected],
-        is_site[detected],
-        scores["per_1000km2"].to_numpy(float)[detected],
-        place[detected],
-        prevalence_per_1000km2,
-    )
-    return Operating(threshold, _recall(score > threshold, is_site, place), calibration)
-
-
-def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
-    """Recall with a 95 % interval from resampling places."""
-    rng = np.random.default_rng(0)
-    n = int(place.max()) + 1
-    sites = np.bincount(place, is_site, n)
-    found = np.bincount(place, is_site & above, n)
-    draws = rng.multinomial(n, np.full(n, 1 / n), size=1000)
-    replicates = (draws @ found) / np.maximum(draws @ sites, 1)
-    low, high = np.quantile(replicates, [0.025, 0.975])
-    mean = found.sum() / sites.sum()
-    return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
-
-
-def _by_place(pictures: Sequence[Picture]) -> list[tuple[str, list[Picture]]]:
-    """Pictures grouped by the name of their place, in order of the name."""
-    places = sorted({picture.place for picture in pictures})
-    return [(place, [p for p in pictures if p.place == place]) for place in places]

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,27 @@ class NetworkShape(_Frozen):
     window_px: int = Field(default=56, ge=8)
 
 
+class PatchShape(_Frozen):
+    """The same for the classifier of chips, `models.patch_network`.
+
+    Attributes:
+        kind: Tells this shape from the other in a card.
+        channels: Channels at strides 4 and 8.
+        chip_px: Side of the square that one score speaks for; a multiple of 8.
+        dropout: Share of features left out while training.
+    """
+
+    kind: Literal["patches"] = "patches"
+    channels: tuple[int, int] = (48, 96)
+    chip_px: int = Field(default=48, ge=16, multiple_of=8)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+
+    @property
+    def window_px(self) -> int:
+        """Side of the window whose mean and deviation normalise a pixel: the chip itself."""
+        return self.chip_px
+
+
 class Recall(_Frozen):
     """Share of labelled sites found at the card's threshold in places not trained on."""
 
@@ -71,12 +92,21 @@ class Familiarity(_Frozen):
 
 
 class Figure(_Frozen):
-    """One measured figure, with its 95 % interval where there is one."""
+    """One measured figure, with its 95 % interval where there is one.
+
+    Attributes:
+        name: What was measured, and where.
+        value: The figure; the mean over seeds where several networks were trained.
+        low: Lower end of the interval.
+        high: Upper end.
+        seed_spread: The greatest less the smallest over seeds.
+    """
 
     name: str
     value: float
     low: float | None = None
     high: float | None = None
+    seed_spread: float | None = None
 
 
 class TrainedPlace(_Frozen):
@@ -108,6 +138,8 @@ class WeightsCard(_Frozen):
         trained_places: Where those data lie; far from them nobody knows how the detector does.
         figures: Measured on places that training never saw.
         limits: Known failures, one sentence each.
+        config_sha256: Of the configuration they were trained with, written down before; see
+            `models.training_config`.
     """
 
     name: str
@@ -119,7 +151,7 @@ class WeightsCard(_Frozen):
     stride: int = Field(ge=1)
     halo_px: int = Field(ge=1)
     threshold: float = Field(gt=0, lt=1)
-    shape: NetworkShape
+    shape: NetworkShape | PatchShape
     calibration: Calibration
     recall: Recall
     familiarity: Familiarity | None = None
@@ -127,6 +159,7 @@ class WeightsCard(_Frozen):
     trained_places: tuple[TrainedPlace, ...] = ()
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
+    config_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +199,11 @@ def save_weights(path: Path, card: WeightsCard, tensors: Mapping[str, NDArray[An
     header = json.dumps({"card": text, "sha256": _digest(text, kept)})
     with atomic_path(path) as temporary:
         save_file(kept, temporary, metadata={METADATA_KEY: header})
+
+
+def as_saved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Tensors as they come back from a file: rounded to its precision."""
+    return {name: _expand(_compact(np.asarray(value))) for name, value in tensors.items()}
 
 
 def load_card(path: Path) -> WeightsCard:

@@ -1,11 +1,16 @@
 """Why the figures of a survey may not hold: sentences for the terminal and for every page."""
 
+from calendar import month_name
+from math import sqrt
+
 import pandas as pd
 from pyproj import Geod
 
+from models.site_class import SiteClass
 from models.weights import WeightsCard
 from pipeline.survey import Survey, SurveyPlan
 from tiles.coverage import searched_km2
+from tiles.scene import Scene
 
 UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
 PREVALENCE_FACTOR = 2.0  # a survey this far above the stated density has another prior
@@ -16,7 +21,13 @@ def cautions(
     plan: SurveyPlan, card: WeightsCard, survey: Survey, sites: pd.DataFrame
 ) -> tuple[str, ...]:
     """Say what a reader must know before using the figures; no file names, no fine positions."""
-    found = [_unfamiliar(survey), _far(plan, card), _dense(plan, card, survey, sites)]
+    found = [
+        _unfamiliar(survey),
+        _out_of_season(plan),
+        _other_sensor(plan),
+        _far(plan, card),
+        _dense(plan, card, survey, sites),
+    ]
     return tuple(sentence for sentence in found if sentence is not None)
 
 
@@ -27,6 +38,45 @@ def _unfamiliar(survey: Survey) -> str | None:
         f"{survey.unfamiliar_share:.0%} of this imagery does not look like what the detector was "
         "trained on: its probabilities and counts cannot be trusted here."
     )
+
+
+def _out_of_season(plan: SurveyPlan) -> str | None:
+    """Scenes of months in which the sites cannot be seen at work."""
+    months = plan.site_class.seasons.months(plan.country)
+    dates = [scene.date for scene in plan.catalog.scenes if scene.date]
+    outside = sorted({int(date[5:7]) for date in dates} - set(months))
+    if not outside:
+        return None
+    count = sum(int(date[5:7]) in outside for date in dates)
+    names = ", ".join(month_name[month] for month in outside)
+    return (
+        f"{count} of {len(dates)} dated scenes are of {names}, out of season for "
+        f"{plan.site_class.title.lower()}s{f' in {plan.country}' if plan.country else ''}: sites "
+        "may be idle, flooded or overgrown, and missed."
+    )
+
+
+def _other_sensor(plan: SurveyPlan) -> str | None:
+    """Scenes whose pixels are of another size than those of the sensors that the class names."""
+    site_class, scenes = plan.site_class, plan.catalog.scenes
+    count = sum(not _of_known_sensor(scene, site_class) for scene in scenes)
+    if not count:
+        return None
+    known = ", ".join(
+        f"{name} ({gsd.low:g} to {gsd.high:g} m)" for name, gsd in site_class.sensors.items()
+    )
+    return (
+        f"{count} of {len(scenes)} scenes have pixels of another size than the imagery that "
+        f"{site_class.title.lower()}s were learnt in, {known}: how well they are found there was "
+        "never measured."
+    )
+
+
+def _of_known_sensor(scene: Scene, site_class: SiteClass) -> bool:
+    gsd_m = sqrt(scene.gsd.x_m * scene.gsd.y_m)  # pixels of degrees are not square
+    if scene.resampled:  # its own pixels are finer than these
+        return any(gsd.low < gsd_m / 1.5 for gsd in site_class.sensors.values())
+    return bool(site_class.sensors_at(gsd_m))
 
 
 def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:

@@ -8,7 +8,10 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.commands.detector import evaluate, train
+from pipeline.commands.audit import audit_app
+from pipeline.commands.detector import evaluate, labels_app, train
+from pipeline.commands.hotspots import hotspots
+from pipeline.commands.intake import INTAKE_COMMANDS
 from pipeline.commands.reports import reports_app
 from pipeline.commands.survey import demo, partition_app, run
 from tiles.errors import ConfigError, KilnlightError
@@ -25,11 +28,15 @@ app = typer.Typer(
     help="Find brick kilns and similar worksites in satellite imagery of a whole region, and map "
     "where to look first. A worksite is not proof of a crime: labour conditions are not assessed.",
 )
-for command in (run, demo, train, evaluate):
+for command in (run, demo, hotspots, train, evaluate):
     app.command()(command)
 app.add_typer(
     partition_app, name="partition", help="Groups of cells that figures are published on."
 )
+for name, report_command in INTAKE_COMMANDS.items():
+    reports_app.command(name)(report_command)
+app.add_typer(audit_app, name="audit", help="A sample to mark by eye: how good a survey is.")
+app.add_typer(labels_app, name="labels", help="Labels of a dataset: which of them look wrong.")
 app.add_typer(reports_app, name="reports", help="Crowd reports: in as a file, out only as noise.")
 
 EXIT_BAD_INPUT = 2

@@ -4,15 +4,25 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from pipeline.priorities import PrioritySettings
 from tiles.errors import ConfigError
 from tiles.region import Period
 from tiles.scene import Bands
 
-PATH_FIELDS = ("out", "region", "weights", "partition", "noised_counts")
+PATH_FIELDS = (
+    "out",
+    "region",
+    "districts",
+    "places",
+    "audit",
+    "weights",
+    "partition",
+    "noised_counts",
+)
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
@@ -25,7 +35,12 @@ class RunSettings(BaseModel):
         out: the run folder.
         region: polygons of the ground to survey; the imagery's footprint when absent.
         name: what pages call the region; the region file's name when absent.
+        districts: named areas; sites are added up in each.
+        places: named points; hotspots are called after the nearest.
+        audit: folder of a marked audit sample of this survey; it corrects the districts.
         period: months the survey speaks for, as 2025-11/2026-06; else from scenes' dates.
+        country: two-letter code (ISO 3166-1) of the country whose season of the class applies; the
+            class's default when absent.
         site_class: name of a built-in class, or the path of a TOML file that describes one.
         prevalence: sites per 1,000 km2 that probabilities presume; the class's own when absent.
         weights: file of weights; those that come with the program when absent.
@@ -33,6 +48,7 @@ class RunSettings(BaseModel):
         partition: groups of cells on which figures are published; built from this survey's own
             sites when absent.
         noised_counts: a release of noised report counts on the groups of `partition`.
+        priority: which sites come first, and for whom; a section of its own.
         device: where the network runs.
         precision: number format of the network; bf16 where the hardware multiplies it when auto.
         workers: worker processes; as many as cores when absent.
@@ -48,13 +64,18 @@ class RunSettings(BaseModel):
     out: Path
     region: Path | None = None
     name: str | None = None
+    districts: Path | None = None
+    places: Path | None = None
+    audit: Path | None = None
     period: str | None = None
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
     site_class: str = "brick_kiln"
     prevalence: float | None = Field(default=None, gt=0)
     weights: Path | None = None
     bands: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     partition: Path | None = None
     noised_counts: Path | None = None
+    priority: PrioritySettings = PrioritySettings()
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
     workers: int | None = Field(default=None, ge=1)
@@ -104,6 +125,9 @@ def read_run_file(path: Path) -> dict[str, object]:
     for key in PATH_FIELDS:
         if isinstance(text := values.get(key), str):
             values[key] = folder / text
+    priority = values.get("priority")
+    if isinstance(priority, dict) and isinstance(access := priority.get("access"), str):
+        values["priority"] = priority | {"access": folder / access}
     if str(site_class := values.get("site_class", "")).endswith(".toml"):
         values["site_class"] = str(folder / str(site_class))
     imagery = values.get("imagery", [])
@@ -115,14 +139,25 @@ def read_run_file(path: Path) -> dict[str, object]:
 
 def to_toml(settings: RunSettings) -> str:
     """Write settings as a run file that gives the same run again, from wherever it is read."""
-    values = {k: v for k, v in settings.model_dump(mode="json").items() if v is not None}
+    values = _without_none(settings.model_dump(mode="json"))
     for key in PATH_FIELDS:
         if key in values:
             values[key] = os.path.abspath(values[key])
+    if "access" in values["priority"]:
+        values["priority"]["access"] = os.path.abspath(values["priority"]["access"])
     if settings.site_class.endswith(".toml"):
         values["site_class"] = os.path.abspath(settings.site_class)
     values["imagery"] = [os.path.abspath(source) for source in settings.imagery]
     return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no word for nothing: a key that is absent says it."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def _toml(value: object) -> str:
@@ -130,6 +165,8 @@ def _toml(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')

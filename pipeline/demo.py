@@ -12,15 +12,16 @@ from maps.expected import COUNTED_FROM
 from maps.hotspots import HOT_CLASSES
 from models.evaluation import Places, match, places_from_lonlat
 from pipeline.config import RunSettings
-from pipeline.mapping import partition_from_run
+from pipeline.partitions import PartitionSettings, make_partition
 from pipeline.progress import Screen
-from pipeline.reports.release import ReleaseSettings, release_counts
+from pipeline.reports.release import release_counts
+from pipeline.reports.settings import ReleaseSettings
 from pipeline.run import run
 from pipeline.summary import RunSummary
 from tiles.cells import cell_polygons
 from tiles.errors import RunFolderError
 from tiles.files import write_text
-from tiles.partition import K_SITES, REST
+from tiles.partition import REST
 from tiles.region import Period
 from tiles.simulate import Belt, BeltSettings, simulate_belt
 
@@ -53,7 +54,7 @@ def run_demo(out: Path, side_km: float, seed: int, screen: Screen) -> str:
     screen.say("Surveying it (imagery to detections, coverage, sites, hotspots) ...")
     run(survey, screen)
     partition, counts = out / "partition.parquet", out / "noised_counts.parquet"
-    screen.say(partition_from_run(survey.out, partition, K_SITES))
+    screen.say(make_partition(PartitionSettings(run_folder=survey.out, out=partition)))
     screen.say("Releasing the made-up reports as noised counts on those groups ...")
     release_counts(
         ReleaseSettings(

@@ -9,34 +9,36 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 
+from maps.access import read_access
+from maps.decisions import Decision
 from maps.evidence import GROUPS, group_evidence
 from maps.expected import Estimate, Recall, expected_by_cell, expected_over
 from maps.facts import Publication, ReleaseFacts, WeightsFacts
-from maps.hotspots import HOTSPOTS, find_hotspots
 from maps.linking import SITES, link_sites
 from maps.lists import write_lists
-from maps.priority import rank_sites
 from maps.publish import publish
 from maps.reporting import Release, select_release
+from maps.sybils import false_reporters_of
 from models.weights import WeightsCard
 from pipeline.cautions import cautions
 from pipeline.config import RunSettings
+from pipeline.hotspot_tables import Boundaries, make_hotspot_tables, write_hotspot_tables
+from pipeline.partitions import partition_of_survey
+from pipeline.priorities import make_lists, write_operator_list
 from pipeline.survey import Survey, SurveyPlan
 from tiles.cells import CellGrid
-from tiles.coverage import COVERAGE
-from tiles.errors import ConfigError, ReleaseError, TableError
+from tiles.errors import ConfigError, TableError
 from tiles.files import atomic_path, sha256_file
-from tiles.noised_counts import NOISED_COUNTS
-from tiles.partition import (
-    K_SITES,
-    REST,
-    build_partition,
-    partition_sha256,
-    read_partition,
-    write_partition,
+from tiles.noised_counts import (
+    HEAD_NOTE,
+    LIFETIME_NOTE,
+    NOISED_COUNTS,
+    VECTOR_NOTE,
+    YEAR_NOTE,
 )
+from tiles.partition import USUAL_RULE, partition_sha256, read_partition, write_partition
 from tiles.region import UNDATED, Period
-from tiles.tables import read_table, write_table
+from tiles.tables import read_notes, read_table, write_table
 
 PARTITION_FILE = "partition.parquet"
 OVERLAP_SHARE = 0.5  # of the region's cells; a partition that holds fewer was built for another
@@ -60,7 +62,12 @@ def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
     Raises:
         ConfigError: noised counts were given without the partition they belong to.
         TableError: a file is no such table, or speaks of another region, class or period.
+        RegionError: districts or places cannot be used.
     """
+    Boundaries.read(settings.districts, settings.places, settings.audit)
+    ours = CellGrid().cells_of(plan.region.polygon)["cell_id"]
+    if settings.priority.access is not None:
+        read_access(settings.priority.access, list(ours))
     if settings.partition is None:
         if settings.noised_counts is not None:
             raise ConfigError(
@@ -69,7 +76,6 @@ def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
         return
     partition = read_partition(settings.partition)
     known = set(partition["cell_ids"].explode())
-    ours = CellGrid().cells_of(plan.region.polygon)["cell_id"]
     if ours.isin(known).mean() < OVERLAP_SHARE:
         raise TableError(
             f"{settings.partition} holds {ours.isin(known).sum()} of this region's {len(ours)} "
@@ -91,20 +97,32 @@ def make_maps(
     sites = link_sites(survey.detections, site_class)
     recall = Recall(**card.recall.model_dump())
     cells = expected_by_cell(sites, survey.coverage, recall, site_class)
-    hotspots = find_hotspots(cells, period, site_class.name)
+    boundaries = Boundaries.read(settings.districts, settings.places, settings.audit)
+    tables = make_hotspot_tables(
+        cells, sites, plan.region, site_class, period, boundaries, coverage=survey.coverage
+    )
+    hotspots = tables.hotspots
     partition = take_partition(folder, sites, survey.coverage, settings)
     sha256 = partition_sha256(folder / PARTITION_FILE)
     release = take_release(settings, plan, partition, sha256)
-    groups = group_evidence(cells, hotspots, partition, period, release)
-    ranked = rank_sites(sites, hotspots, site_class)
+    access = _access(settings, partition)
+    groups = group_evidence(cells, hotspots, partition, period, release, access)
+    lists = make_lists(
+        sites, hotspots, groups, partition, site_class, settings.priority, boundaries.districts
+    )
+    ranked = lists.ranked
     total = expected_over(cells)
     warned = cautions(plan, card, survey, ranked)
-    facts = _facts(plan, card, settings, total, release, warned)
-    for frame, schema in ((ranked, SITES), (hotspots, HOTSPOTS), (groups, GROUPS)):
+    released = _release_facts(settings.noised_counts, release, groups)
+    facts = _facts(plan, card, settings, total, released, warned, tables.decisions)
+    for frame, schema in ((ranked, SITES), (groups, GROUPS)):
         write_table(frame, folder / f"{schema.name}.parquet", schema)
+    chosen = f"{site_class.title}: how the hotspots of {plan.region.name} came about"
+    write_hotspot_tables(tables, folder, chosen, site_class.disclaimer)
     publish(groups, cells, ranked, facts, folder / "public")
     title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
-    write_lists(ranked, folder / "restricted", title, site_class.disclaimer)
+    write_lists(lists.team, folder / "restricted", title, site_class.disclaimer)
+    write_operator_list(lists.operator, folder)
     inputs = _inputs(sha256, settings.noised_counts, release)
     return MapTables(ranked, hotspots, groups, total, warned, inputs)
 
@@ -116,7 +134,32 @@ def _inputs(sha256: str, counts: Path | None, release: Release | None) -> dict[s
         inputs["release_id"] = release.release_id
         inputs["noised_counts_sha256"] = sha256_file(counts)
         inputs["epsilon"] = release.epsilon
+        inputs[HEAD_NOTE] = read_notes(counts).get(HEAD_NOTE)
     return inputs
+
+
+def _release_facts(
+    counts: Path | None, release: Release | None, groups: pd.DataFrame
+) -> ReleaseFacts | None:
+    """What pages say of a release: its own figures, and the account's as its file tells them."""
+    if counts is None or release is None:
+        return None
+    notes = read_notes(counts)
+    return ReleaseFacts(
+        release_id=release.release_id,
+        epsilon=release.epsilon,
+        noise_scale=release.noise_scale,
+        epsilon_year=_number(notes.get(YEAR_NOTE)),
+        epsilon_lifetime=_number(notes.get(LIFETIME_NOTE)),
+        ledger_head_sha256=notes.get(HEAD_NOTE),
+        false_reporters=false_reporters_of(release, groups),
+    )
+
+
+def _access(settings: RunSettings, partition: pd.DataFrame) -> "pd.Series[float] | None":
+    """Who can report in each cell of the partition, where a raster says it."""
+    path = settings.priority.access
+    return None if path is None else read_access(path, list(partition["cell_ids"].explode()))
 
 
 def take_partition(
@@ -125,17 +168,11 @@ def take_partition(
     """Put the partition into the run folder: the given one, or one of this survey's sites."""
     path = folder / PARTITION_FILE
     if settings.partition is None:
-        write_partition(_partition_of(sites, coverage, K_SITES), path)
+        write_partition(partition_of_survey(sites, coverage, USUAL_RULE), path)
     elif settings.partition.resolve() != path.resolve():
         with atomic_path(path) as temporary:
             shutil.copyfile(settings.partition, temporary)
     return read_partition(path)
-
-
-def _partition_of(sites: pd.DataFrame, coverage: pd.DataFrame, k: int) -> gpd.GeoDataFrame:
-    """The partition of a survey; the rows of a cell's coverage sum to its area in the region."""
-    cells = coverage.groupby("cell_id")[["area_km2"]].sum().reset_index()
-    return build_partition(sites, cells, k)
 
 
 def take_release(
@@ -143,10 +180,15 @@ def take_release(
 ) -> Release | None:
     """Take from the noised counts what speaks of this survey's class and period.
 
-    A partition that has no group but "rest" allows no release: its table of counts is empty.
+    A partition of which no group can be released has no table of counts.
     """
-    if settings.noised_counts is None or set(partition["group_id"]) == {REST}:
+    if settings.noised_counts is None or not partition["released"].any():
         return None
+    if read_notes(settings.noised_counts).get(VECTOR_NOTE) == "anonymous":
+        raise TableError(
+            f"{settings.noised_counts} counts reports that name nobody, not reporters: give the "
+            "release of reporters."
+        )
     return select_release(
         read_table(settings.noised_counts, NOISED_COUNTS),
         partition["group_id"],
@@ -156,28 +198,13 @@ def take_release(
     )
 
 
-def partition_from_run(run_folder: Path, out: Path, k: int) -> str:
-    """Write the partition of a run folder's sites and cells; say what it holds.
-
-    Raises:
-        TableError: the folder holds no finished run.
-        ReleaseError: `out` is there already; a partition is made once and kept.
-    """
-    if out.exists():
-        raise ReleaseError(f"{out} is there already: a partition is made once and kept.")
-    sites = read_table(run_folder / "sites.parquet", SITES)
-    coverage = read_table(run_folder / "coverage.parquet", COVERAGE)
-    partition = _partition_of(sites, coverage, k)
-    write_partition(partition, out)
-    groups = int((partition["group_id"] != REST).sum())
-    return (
-        f"{groups} groups of at least {k} sites in {out} (SHA-256 {partition_sha256(out)[:12]}...)"
-    )
-
-
 def not_before(period: str) -> str | None:
     """The month from which the public folder may go out; None where the period is not known."""
     return None if period == UNDATED else Period.parse(period).a_quarter_later
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 def _facts(
@@ -185,8 +212,9 @@ def _facts(
     card: WeightsCard,
     settings: RunSettings,
     total: Estimate,
-    release: Release | None,
+    release: ReleaseFacts | None,
     warned: tuple[str, ...],
+    decisions: tuple[Decision, ...],
 ) -> Publication:
     return Publication(
         region_name=plan.region.name,
@@ -204,14 +232,9 @@ def _facts(
             trained_on="; ".join(card.trained_on),
         ),
         expected_total=total,
-        release=None
-        if release is None
-        else ReleaseFacts(
-            release_id=release.release_id,
-            epsilon=release.epsilon,
-            noise_scale=release.noise_scale,
-        ),
+        release=release,
         cautions=warned,
+        decisions=decisions,
         not_before=not_before(plan.period),
         simulated=settings.simulated,
     )

@@ -8,8 +8,14 @@ from typing import Any
 import rasterio
 import shapely
 
-from models.site_class import load_site_class
-from models.weights import LoadedWeights, check_bands, default_weights, load_weights
+from models.site_class import SiteClass, load_site_class
+from models.weights import (
+    LoadedWeights,
+    WeightsCard,
+    check_bands,
+    default_weights,
+    load_weights,
+)
 from pipeline.config import RunSettings
 from pipeline.survey import DetectorSpec, SurveyPlan
 from tiles.blocks import CORE_PX
@@ -31,13 +37,9 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
     site_class = load_site_class(settings.site_class)
     if settings.prevalence is not None:
         site_class = site_class.model_copy(update={"prevalence_per_1000km2": settings.prevalence})
-    path = settings.weights or default_weights(site_class.name)
+    path = settings.weights or weights_of(site_class)
     weights = load_weights(path)
-    if weights.card.site_class != site_class.name:
-        raise WeightsError(
-            f"{path} finds {weights.card.site_class}, not {site_class.name}: "
-            "give other --weights or another --site-class."
-        )
+    check_class(weights.card, site_class, path)
     check_bands(weights.card, NETWORK_BANDS)
     limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
     catalog = find_scenes(settings.imagery, limits, settings.band_numbers)
@@ -49,7 +51,37 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
         period=settings.period or period_of(catalog.scenes),
         site_class=site_class,
         detector=_detector_spec(settings, path, weights),
+        country=settings.country,
     ), weights
+
+
+def weights_of(site_class: SiteClass) -> Path:
+    """The weights that a class names; those of its own name where it names none.
+
+    Raises:
+        WeightsError: none come with the program under that name.
+    """
+    named = site_class.weights or site_class.name
+    return Path(named) if named.endswith(".safetensors") else default_weights(named)
+
+
+def check_class(card: WeightsCard, site_class: SiteClass, path: Path) -> None:
+    """Refuse weights that were made for another class, or for pixels it cannot be seen in.
+
+    Raises:
+        WeightsError: they were.
+    """
+    if card.site_class != site_class.name:
+        raise WeightsError(
+            f"{path} finds {card.site_class}, not {site_class.name}: "
+            "give other --weights or another --site-class."
+        )
+    if not site_class.gsd_m.contains(card.gsd_m):
+        raise WeightsError(
+            f"{path} works at {card.gsd_m:g} m, and the class {site_class.name} is seen at "
+            f"{site_class.gsd_m.low:g} to {site_class.gsd_m.high:g} m: give other --weights, or "
+            "correct gsd_m in the class."
+        )
 
 
 def _region(settings: RunSettings, catalog: Catalog) -> Region:

@@ -51,8 +51,11 @@ class Screen:
 
     def training(self, progress: "TrainingProgress") -> None:
         """Show a line now and then while a network is trained."""
-        if progress.step % TRAINING_LINE_STEPS == 0 or progress.step == progress.steps:
-            self.say(f"step {progress.step} of {progress.steps}, loss {progress.loss:.3f}")
+        ap = progress.held_out_ap
+        due = progress.step % TRAINING_LINE_STEPS == 0 or progress.step == progress.steps
+        if due or ap is not None:
+            seen = "" if ap is None else f", average precision held out {ap:.3f}"
+            self.say(f"step {progress.step} of {progress.steps}, loss {progress.loss:.3f}{seen}")
 
 
 class SurveyBar:

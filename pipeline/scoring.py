@@ -9,19 +9,26 @@ import pandas as pd
 import pyogrio.errors
 import rasterio
 import shapely
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from shapely.geometry.base import BaseGeometry
 
 from maps.expected import COUNTED_FROM
 from maps.linking import SITES
-from models.chips import read_tiles
-from models.evaluation import Evaluation, evaluate_detections, places_from_lonlat
+from models.evaluation import Evaluation, Places, evaluate_detections, match, places_from_lonlat
+from models.formats.tiles import TileFolder, read_tiles
+from models.reliability import Forecasts, Reliability, reliability
+from models.trade_offs import AtScore, Cheapest, cheapest, trade_offs
 from pipeline.run_folder import RunFolder
 from tiles.coverage import COVERAGE, SEARCHED
 from tiles.errors import DatasetError, RunFolderError
+from tiles.files import write_text
 from tiles.tables import read_table
 
 YES = ("true", "yes", "1")
 LABEL_EDGE_PX = 5  # labels of single tiles this near the edge are not counted either way
+MATCH_M = 100.0  # a kiln's length, where the run does not say what its class takes
+P_LIMIT = 1e-4  # probabilities have four decimals: beyond this their log-odds say nothing
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,81 @@ class Bounds:
         return bounds
 
 
+class RunEvaluation(BaseModel):
+    """A run against known places.
+
+    Attributes:
+        figures: Of its sites, by probability.
+        calibration: Of their probabilities, at the density that the run presumes; None where the
+            run has too few right or wrong sites to say.
+        at_scores: What other least probabilities would give, at that density.
+        cheapest: The cheapest of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    figures: Evaluation
+    calibration: Reliability | None
+    at_scores: tuple[AtScore, ...]
+    cheapest: tuple[Cheapest, ...]
+
+    def summary(self) -> str:
+        """Some lines for people."""
+        lines = [self.figures.summary()]
+        if self.calibration is not None:
+            lines.append(f"  calibration {self.calibration}")
+        return "\n".join([*lines, *(f"  {at}" for at in (*self.at_scores, *self.cheapest))])
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Sites of a run and known places on the same ground."""
+
+    found: Places
+    p_site: NDArray[np.float64]
+    trusted: Places
+    doubtful: Places
+    area_km2: float
+    name: str
+
+
+def assess_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> RunEvaluation:
+    """All figures of a run's sites against known places; see `evaluate_run`.
+
+    Raises:
+        DatasetError: the truth cannot be read, or holds no place there.
+        RunFolderError: the folder holds no finished run.
+    """
+    compared = _compare(run_folder, truth, bounds)
+    figures = _figures(compared)
+    site_class = (RunFolder(run_folder).manifest() or {})["survey"].get("site_class", {})
+    tolerance_m = float(site_class.get("match_tolerance_m", MATCH_M))
+    density = 1000 * len(compared.trusted) / compared.area_km2
+    presumed = float(site_class.get("prevalence_per_1000km2", density))
+    table = _table(compared, tolerance_m)
+    found = table[table["score"] > 0]
+    p = np.clip(found["score"].to_numpy(float), P_LIMIT, 1 - P_LIMIT)
+    forecasts = Forecasts(
+        np.log(p / (1 - p)),
+        found["is_site"].to_numpy(bool),
+        np.full(len(found), density),
+        found["block"].to_numpy(np.int64),
+    )
+    return RunEvaluation(
+        figures=figures,
+        calibration=reliability(forecasts, presumed),
+        at_scores=trade_offs(table, COUNTED_FROM, presumed),
+        cheapest=cheapest(table, presumed),
+    )
+
+
+def write_evaluation(evaluation: RunEvaluation, folder: Path) -> Path:
+    """Write a run's figures as `evaluation.json` into a folder and return the file."""
+    path = folder / "evaluation.json"
+    write_text(path, evaluation.model_dump_json(indent=1) + "\n")
+    return path
+
+
 def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evaluation:
     """Score a run's sites against known places inside its region, and inside `bounds` if given.
 
@@ -62,6 +144,10 @@ def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evalua
         DatasetError: the truth cannot be read, or holds no place there.
         RunFolderError: the folder holds no finished run.
     """
+    return _figures(_compare(run_folder, truth, bounds))
+
+
+def _compare(run_folder: Path, truth: Path, bounds: Bounds | None) -> _Compared:
     sites = read_table(run_folder / "sites.parquet", SITES)
     coverage = read_table(run_folder / "coverage.parquet", COVERAGE)
     region = _region(run_folder)
@@ -72,14 +158,45 @@ def evaluate_run(run_folder: Path, truth: Path, bounds: Bounds | None) -> Evalua
     )
     trusted = known[known["trusted"]]
     doubtful = known[~known["trusted"]]
-    return evaluate_detections(
-        places_from_lonlat(found["lon"].to_numpy(), found["lat"].to_numpy()),
-        found["p_site"].to_numpy(),
-        places_from_lonlat(trusted["lon"].to_numpy(), trusted["lat"].to_numpy()),
-        _searched_km2(coverage, region, ground),
-        COUNTED_FROM,
-        places_from_lonlat(doubtful["lon"].to_numpy(), doubtful["lat"].to_numpy()),
+    return _Compared(
+        found=_places(found),
+        p_site=found["p_site"].to_numpy(float),
+        trusted=_places(trusted),
+        doubtful=_places(doubtful),
+        area_km2=_searched_km2(coverage, region, ground),
         name=f"{run_folder.name} against {truth.name}",
+    )
+
+
+def _places(table: pd.DataFrame) -> Places:
+    return places_from_lonlat(table["lon"].to_numpy(float), table["lat"].to_numpy(float))
+
+
+def _figures(compared: _Compared) -> Evaluation:
+    return evaluate_detections(
+        compared.found,
+        compared.p_site,
+        compared.trusted,
+        compared.area_km2,
+        COUNTED_FROM,
+        compared.doubtful,
+        name=compared.name,
+    )
+
+
+def _table(compared: _Compared, tolerance_m: float) -> pd.DataFrame:
+    """A row a site of the run that counts, and a row with score 0 for each known one not found."""
+    m = match(compared.found, compared.p_site, compared.trusted, compared.doubtful, tolerance_m)
+    missed = np.setdiff1d(np.arange(len(compared.trusted)), m.site)
+    return pd.DataFrame(
+        {
+            "score": np.concatenate([compared.p_site[m.order], np.zeros(len(missed))]),
+            "is_site": np.concatenate([m.hit, np.ones(len(missed), bool)]),
+            "block": np.concatenate(
+                [compared.found.block[m.order], compared.trusted.block[missed]]
+            ),
+            "area_km2": compared.area_km2,
+        }
     )
 
 
@@ -132,15 +249,18 @@ def _labelled_tiles(folder: Path) -> pd.DataFrame:
     """Positions in a folder of tiles: `geotiff/`, `labels_px/`, `tiles.csv`, `label_notes.csv`."""
     notes = folder / "label_notes.csv"
     pictures = read_tiles(
-        folder / "geotiff",
-        folder / "labels_px",
-        folder / "tiles.csv",
-        notes if notes.is_file() else None,
-        LABEL_EDGE_PX,
+        TileFolder(
+            format="obb_json",
+            images=folder / "geotiff",
+            labels=folder / "labels_px",
+            table=folder / "tiles.csv",
+            notes=notes if notes.is_file() else None,
+            blind_edge_px=LABEL_EDGE_PX,
+        )
     )
     rows = []
     for picture in pictures:
-        with rasterio.open(folder / "geotiff" / f"{picture.name}.tif") as dataset:
+        with rasterio.open(folder / "geotiff" / picture.name) as dataset:
             transform = dataset.transform
         row = np.concatenate([picture.sites.row, picture.doubtful.row])
         col = np.concatenate([picture.sites.col, picture.doubtful.col])

@@ -35,7 +35,8 @@ class RunSummary:
             f"Found {likely:,} likely sites ({title}), {len(self.maps.sites):,} with the doubtful "
             f"ones; expected in the whole region: {expected.mean:,.0f} "
             f"(90 % interval {expected.low:,.0f} to {expected.high:,.0f}).",
-            f"Hotspots: {hot} cluster{'' if hot == 1 else 's'} of cells denser than chance.",
+            f"Hotspots: {hot} cluster{'' if hot == 1 else 's'} of cells denser than chance; "
+            "decisions.md says how they came about.",
             f"{self.plan.site_class.disclaimer.capitalize()}.",
         ]
 

@@ -67,6 +67,7 @@ class SurveyPlan:
     period: str
     site_class: SiteClass
     detector: DetectorSpec
+    country: str | None = None
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,11 @@ def _detect(
     calibration = detector.card.calibration.at_prevalence(site_class.prevalence_per_1000km2)
     unfamiliar = detector.unfamiliar_boxes(pixels, usable, boxes, origin)
     return georeference(
-        boxes, scene, site_class.name, calibration.probabilities(boxes.score), unfamiliar
+        boxes,
+        scene,
+        site_class.name,
+        calibration.probabilities(boxes.score, unfamiliar),
+        unfamiliar,
     )
 
 

@@ -1,4 +1,4 @@
-"""`kilnlight train` and `evaluate`: the detector and how good it is."""
+"""`kilnlight train`, `evaluate` and `labels`: the detector, how good it is, and its labels."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,30 +9,56 @@ from pipeline.commands.options import Quiet
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Dataset file, as in models/datasets.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="Dataset file (.toml), folder of labelled tiles, or COCO file.")
+    ],
     out: Annotated[Path, typer.Option(help="Weights to write, e.g. own.safetensors.")],
+    site_class: Annotated[
+        str | None, typer.Option("--class", help="Class of the labels, or its .toml file.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Hold out the places that this fold of the dataset names.")
+    ] = None,
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
-    steps: Annotated[int | None, typer.Option(help="Instead of the dataset's own.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of the dataset's own.")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the dataset's own.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the dataset's own.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
     quiet: Quiet = False,
 ) -> None:
-    """Train a detector on labelled imagery; what the dataset holds out is never trained on."""
+    """Train a detector on labelled imagery; an interrupted training goes on where it was.
+
+    Splits are by place only: what a fold holds out is never trained on, nor is land within 1 km.
+    """
+    from models.chip_dataset import is_chips_file
+    from models.patch_training import train_patches
     from models.training import TrainSettings
-    from models.training import train as train_weights
+    from models.training import train as train_boxes
     from pipeline.progress import Screen
 
     screen = Screen(quiet=quiet)
     settings = TrainSettings(
-        dataset=dataset, out=out, data_root=data, steps=steps, seed=seed, threads=threads
+        dataset=dataset,
+        out=out,
+        data_root=data,
+        fold=fold,
+        site_class=site_class,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        device=device,
     )
+    train_weights = train_patches if is_chips_file(dataset) else train_boxes
     screen.say(f"Wrote {train_weights(settings, screen.training)}.")
 
 
 def evaluate(
-    truth: Annotated[Path, typer.Argument(help="Dataset file, or known places (with --run).")],
+    truth: Annotated[
+        Path,
+        typer.Argument(help="Dataset file or labelled tiles; known places with --run."),
+    ],
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="Score this run against known places.")
     ] = None,
@@ -40,21 +66,77 @@ def evaluate(
         str | None, typer.Option(help="With --run: west,south,east,north of the part to score.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Score these weights on the dataset's test part.")
+        Path | None, typer.Option(help="Score these weights on what the dataset holds out.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Weights to beat: gains with intervals, on the same land.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Score the places that this fold of the dataset holds out.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for evaluation.json, a page of pictures and the scores."),
     ] = None,
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Compare with what is known: precision, recall, F1 and false alarms, with intervals."""
-    if run_folder is not None:
-        from pipeline.scoring import Bounds, evaluate_run
+    """Compare with what is known: accuracy, false alarms, calibration and costs, with intervals.
 
-        found = evaluate_run(run_folder, truth, Bounds.parse(bounds) if bounds else None)
+    The page of pictures shows imagery under the imagery's own licence: it stays beside the run.
+    """
+    if run_folder is not None:
+        from pipeline.scoring import Bounds, assess_run, write_evaluation
+
+        found = assess_run(run_folder, truth, Bounds.parse(bounds) if bounds else None)
         typer.echo(found.summary())
+        if out is not None:
+            typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
-    from models.training import evaluate_weights
+    from models.assessing import Question, assess, write_assessment
+    from models.detector import Detector
     from models.weights import default_weights
 
-    for one in evaluate_weights(truth, weights or default_weights(), data):
-        typer.echo(one.summary())
+    detector = Detector.load(weights or default_weights(), device)
+    rival = Detector.load(against, device) if against is not None else None
+    assessed = assess(detector, Question(truth, data, fold), rival)
+    typer.echo(assessed.record.summary())
+    if out is not None:
+        typer.echo(f"Wrote {', '.join(map(str, write_assessment(assessed, out)))}.")
+
+
+labels_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+@labels_app.callback()
+def _labels() -> None:
+    """Labels of a dataset: which of them look wrong."""
+
+
+@labels_app.command("audit")
+def audit_labels(
+    dataset: Annotated[Path, typer.Argument(help="Dataset file or labelled tiles.")],
+    predictions: Annotated[
+        list[Path],
+        typer.Option(help="What `train --fold` wrote beside its weights; give one for each fold."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for suspects.csv and suspects.html.")],
+    data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
+        "../shared/data"
+    ),
+    notes: Annotated[
+        bool, typer.Option(help="Leave out what the dataset's label notes say already.")
+    ] = True,
+) -> None:
+    """Rank suspected label errors by disagreement with predictions made out of fold.
+
+    Nothing is corrected: what you confirm goes into a file of notes, each with a reason.
+    """
+    from models.label_audit import AuditQuestion, write_audit
+    from models.label_audit import audit_labels as audit
+
+    found = audit(AuditQuestion(dataset, data, tuple(predictions), notes))
+    files = ", ".join(map(str, write_audit(found, out)))
+    typer.echo(f"{len(found.suspects)} labels and detections ranked; wrote {files}.")

@@ -15,11 +15,17 @@ Imagery = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for everything that is made.")]
 RegionFile = Annotated[Path | None, typer.Option(help="Polygons; else the imagery's footprint.")]
+DistrictsFile = Annotated[Path | None, typer.Option(help="Named areas, to add up sites in.")]
+PlacesFile = Annotated[Path | None, typer.Option(help="Named points, to name hotspots after.")]
+AuditFolder = Annotated[
+    Path | None, typer.Option(help="A marked audit sample; it corrects the districts.")
+]
 Name = Annotated[str | None, typer.Option(help="What pages call the region.")]
 Months = Annotated[str | None, typer.Option(help="As 2025-11/2026-06; else by scenes' dates.")]
 Counts = Annotated[Path | None, typer.Option(help="What `kilnlight reports release` wrote.")]
 PartitionFile = Annotated[Path | None, typer.Option(help="What `kilnlight partition build` wrote.")]
 SiteClass = Annotated[str | None, typer.Option(help="Built-in class, or a TOML file.")]
+Country = Annotated[str | None, typer.Option(help="Two letters, as IN: whose season applies.")]
 Prevalence = Annotated[
     float | None, typer.Option(help="Sites per 1,000 km2 to presume; else the class's own.")
 ]
@@ -40,11 +46,15 @@ def run(
     imagery: Imagery = None,
     out: Out = None,
     region: RegionFile = None,
+    districts: DistrictsFile = None,
+    places: PlacesFile = None,
+    audit: AuditFolder = None,
     name: Name = None,
     period: Months = None,
     noised_counts: Counts = None,
     partition: PartitionFile = None,
     site_class: SiteClass = None,
+    country: Country = None,
     prevalence: Prevalence = None,
     weights: Weights = None,
     bands: BandNumbers = None,
@@ -65,11 +75,15 @@ def run(
         "imagery": tuple(imagery) if imagery else None,
         "out": out,
         "region": region,
+        "districts": districts,
+        "places": places,
+        "audit": audit,
         "name": name,
         "period": period,
         "noised_counts": noised_counts,
         "partition": partition,
         "site_class": site_class,
+        "country": country,
         "prevalence": prevalence,
         "weights": weights,
         "bands": _numbers(bands),
@@ -114,11 +128,38 @@ def demo(
 
 @partition_app.command("build")
 def partition_build(
-    run_folder: Annotated[Path, typer.Argument(help="A run folder with sites and coverage.")],
     out: Annotated[Path, typer.Option(help="File to write, e.g. partition.parquet.")],
+    run_folder: Annotated[
+        Path | None, typer.Argument(help="A run folder with sites and coverage.")
+    ] = None,
+    positions: Annotated[
+        Path | None, typer.Option(help="CSV of published sites (lat, lon), not the run's.")
+    ] = None,
+    region: Annotated[Path | None, typer.Option(help="Polygons, where there is no run.")] = None,
+    share_real: Annotated[
+        float | None, typer.Option(help="Share of listed positions that are real, at least.")
+    ] = None,
+    site_class: Annotated[str, typer.Option(help="Class of the listed sites.")] = "brick_kiln",
+    population: Annotated[
+        Path | None, typer.Option(help="Raster of people per pixel, e.g. WorldPop.")
+    ] = None,
+    previous: Annotated[
+        list[Path] | None, typer.Option(help="Earlier version; repeat it for each, oldest first.")
+    ] = None,
     k: Annotated[int, typer.Option(help="Real sites (lower 90 % bound) a group must hold.")] = 5,
 ) -> None:
-    """Fix the groups of cells from a survey's sites: once per region, before any report is read."""
-    from pipeline.mapping import partition_from_run
+    """Fix the groups of cells from known sites: once per region, before any report is read."""
+    from pipeline.partitions import PartitionSettings, make_partition
 
-    typer.echo(partition_from_run(run_folder, out, k), err=True)
+    settings = PartitionSettings(
+        out=out,
+        run_folder=run_folder,
+        positions=positions,
+        region=region,
+        share_real=share_real,
+        site_class=site_class,
+        population=population,
+        previous=tuple(previous or ()),
+        k=k,
+    )
+    typer.echo(make_partition(settings), err=True)

@@ -1,4 +1,4 @@
-"""From reports to the exact vector, bounded so that one reporter moves it by at most one."""
+"""From reports to the exact vector, bounded so that one person moves it by a known amount."""
 
 import secrets
 from collections import defaultdict
@@ -10,11 +10,13 @@ import geopandas as gpd
 from pipeline.reports.intake import Report
 from tiles.cells import Cell, CellGrid
 from tiles.errors import ReleaseError
-from tiles.partition import REST
 
-CONTRIBUTION_BOUND = 1  # entries of the vector that one reporter may raise, each by one (L1)
+# Entries of the vector that one id of a reporter may raise, each by one (L1). Somebody whose ids in
+# several sources cannot be linked counts once in each: `sensitivity` multiplies.
+CONTRIBUTION_BOUND = 1
 
 Choose = Callable[[Sequence[int]], int]
+Below = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Entry:
 class Layout:
     """The vector's entries in order, fixed by the partition and a list before any report is read.
 
-    The group "rest" has no entry: it could not reach k sites, so no count of it is released, and
-    with no total over the region it cannot be had by subtraction either.
+    The group "rest" has an entry only where all of it together holds what a group must: then it is
+    a group like the others, only wide. Otherwise there is none, and no total over the region
+    either, since the total less the groups would be the rest.
     """
 
     entries: tuple[Entry, ...]
@@ -44,7 +47,7 @@ class Layout:
         Raises:
             ReleaseError: no group of the partition can be released.
         """
-        released = partition[partition["group_id"] != REST]
+        released = partition[partition["released"]]
         if released.empty:
             raise ReleaseError(
                 "no group of the partition holds enough sites, so there is nothing to release: "
@@ -70,9 +73,10 @@ class Layout:
         cell_ids = CellGrid(self.cell_size_m).cell_ids_at(
             [report.lon for report in reports], [report.lat for report in reports]
         )
+        groups = [self.group_of_cell.get(cell_id) for cell_id in cell_ids]
         return [
-            index_of.get(Entry(self.group_of_cell.get(cell_id, REST), report.industry))
-            for cell_id, report in zip(cell_ids, reports, strict=True)
+            None if group is None else index_of.get(Entry(group, report.industry))
+            for group, report in zip(groups, reports, strict=True)
         ]
 
 
@@ -81,10 +85,10 @@ def exact_vector(
 ) -> list[int]:
     """Count reporters per entry, each in one entry only. Exact: never write, print or log this.
 
-    Of all the entries that a reporter's rows point to, over all industries, `choose` takes one;
-    the draw is secret, so that nobody can place a reporter by knowing a rule such as "the first".
-    Each reporter's draw depends on nothing but that reporter's rows. Taking one reporter away
-    therefore lowers one entry by one and leaves the others: L1 distance at most
+    Of all the entries that a reporter's rows point to, over all sources and industries, `choose`
+    takes one; the draw is secret, so that nobody can place a reporter by knowing a rule such as
+    "the first". Each reporter's draw depends on nothing but that reporter's rows. Taking one
+    reporter away therefore lowers one entry by one and leaves the others: L1 distance at most
     CONTRIBUTION_BOUND.
     """
     options: dict[str, list[int]] = defaultdict(list)
@@ -95,3 +99,33 @@ def exact_vector(
     for indices in options.values():
         vector[choose(indices)] += 1
     return vector
+
+
+def anonymous_vector(
+    reports: Sequence[Report], layout: Layout, cap: int, below: Below = secrets.randbelow
+) -> list[int]:
+    """Count at most `cap` reports of nobody in particular, drawn by lot from all of them.
+
+    All of them can be one person's. Read the lot as an order of all reports, of which the first
+    `cap` count: taking one person's reports out of the order removes at most `cap` of those, and
+    lets at most as many others move up. L1 distance at most 2 * cap.
+    """
+    indices = [index for index in layout.indices_of(reports) if index is not None]
+    vector = [0] * len(layout.entries)
+    for _ in range(min(cap, len(indices))):
+        vector[indices.pop(below(len(indices)))] += 1
+    return vector
+
+
+def sensitivity(id_spaces: int) -> int:
+    """How much one person can move `exact_vector`, in L1, if present in every source.
+
+    Args:
+        id_spaces: ids that one person can have, one in each group of sources that share ids.
+    """
+    return CONTRIBUTION_BOUND * id_spaces
+
+
+def anonymous_sensitivity(cap: int) -> int:
+    """How much one person can move `anonymous_vector`, in L1."""
+    return 2 * cap

@@ -10,7 +10,6 @@ from opendp.measurements import make_laplace
 from opendp.metrics import l1_distance
 from opendp.mod import Measurement, OpenDPException, enable_features
 
-from pipeline.reports.counting import CONTRIBUTION_BOUND
 from tiles.errors import ReleaseError
 
 ROUNDING_STEPS = 8  # OpenDP rounds its map upwards; 3,000 values of epsilon needed one step at most
@@ -21,17 +20,19 @@ class Noise:
     """A measurement over integer vectors with the privacy loss it was checked against.
 
     Attributes:
-        epsilon: the loss that OpenDP's map stays within for CONTRIBUTION_BOUND.
+        epsilon: the loss that OpenDP's map stays within for `sensitivity`.
+        sensitivity: L1 distance that one person can move the exact vector by, in reporters.
         scale: of the discrete Laplace distribution, in reporters.
     """
 
     epsilon: float
+    sensitivity: int
     scale: float
     measurement: Measurement
 
     @classmethod
-    def of(cls, epsilon: float) -> "Noise":
-        """Choose the smallest scale, about CONTRIBUTION_BOUND / epsilon, that OpenDP accepts.
+    def of(cls, epsilon: float, sensitivity: int) -> "Noise":
+        """Choose the smallest scale, about sensitivity / epsilon, that OpenDP accepts.
 
         The mechanism adds to each entry an integer with P(x) proportional to exp(-|x| / scale)
         (Ghosh, Roughgarden, Sundararajan, "Universally utility-maximizing privacy mechanisms",
@@ -41,11 +42,11 @@ class Noise:
         Raises:
             ReleaseError: OpenDP proves no such scale.
         """
-        scale = CONTRIBUTION_BOUND / epsilon
+        scale = sensitivity / epsilon
         for _ in range(ROUNDING_STEPS):
             measurement = _laplace(scale)
-            if _loss(measurement) <= epsilon:
-                return cls(epsilon, scale, measurement)
+            if _loss(measurement, sensitivity) <= epsilon:
+                return cls(epsilon, sensitivity, scale, measurement)
             scale = math.nextafter(scale, math.inf)
         raise ReleaseError(f"OpenDP proves no noise scale for epsilon {epsilon}: use 1.")
 
@@ -55,7 +56,7 @@ class Noise:
         Raises:
             ReleaseError: the loss that OpenDP states exceeds epsilon; nothing is drawn then.
         """
-        if not _loss(self.measurement) <= self.epsilon:
+        if not _loss(self.measurement, self.sensitivity) <= self.epsilon:
             raise ReleaseError(f"the noise scale {self.scale} is too small for {self.epsilon}.")
         noised = [int(count) for count in self.measurement(list(exact))]
         if len(noised) != len(exact):
@@ -63,10 +64,10 @@ class Noise:
         return noised
 
 
-def _loss(measurement: Measurement) -> float:
-    """The privacy loss that OpenDP proves for one reporter."""
+def _loss(measurement: Measurement, sensitivity: int) -> float:
+    """The privacy loss that OpenDP proves for a distance of `sensitivity`."""
     privacy_map = cast(Callable[..., float], measurement.map)  # OpenDP leaves it untyped
-    return privacy_map(d_in=CONTRIBUTION_BOUND)
+    return privacy_map(d_in=sensitivity)
 
 
 def _laplace(scale: float) -> Measurement:

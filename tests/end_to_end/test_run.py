@@ -15,9 +15,11 @@ from maps.linking import SITES
 from models.detection import DETECTIONS
 from pipeline.config import RunSettings
 from pipeline.demo import compare
-from pipeline.mapping import partition_from_run
+from pipeline.partitions import PartitionSettings, make_partition
 from pipeline.progress import Screen
-from pipeline.reports.release import ReleaseSettings, release_counts
+from pipeline.reports.release import release_counts
+from pipeline.reports.settings import ReleaseSettings
+from pipeline.reports.verify import verify
 from pipeline.run import run
 from tests.made_up import noise, write_raster
 from tiles.cells import project
@@ -119,7 +121,7 @@ def test_the_same_run_twice_gives_the_same_bytes(belt, first, tmp_path):
 def released(belt, first, tmp_path_factory):
     """Partition, ledger and noised counts of the belt's reports."""
     folder = tmp_path_factory.mktemp("release")
-    partition_from_run(first.folder, folder / "partition.parquet", 5)
+    make_partition(PartitionSettings(run_folder=first.folder, out=folder / "partition.parquet"))
     release_counts(
         ReleaseSettings(
             reports=belt.reports,
@@ -150,6 +152,9 @@ def test_noised_counts_are_added_to_a_finished_survey(belt, first, released):
     assert "2026-10" in (first.folder / "public" / "index.html").read_text(), "a quarter's delay"
     assert set(with_counts.maps.groups["evidence_class"]) != {"no_release"}
     assert any("cluster of reports" in line for line in compare(with_counts, belt))
+    published = [first.folder / "public", first.folder / "manifest.json"]
+    found = verify(released / "ledger.jsonl", [*published, released / "noised_counts.parquet"])
+    assert found.head_sha256 in (first.folder / "public" / "method.html").read_text()
 
 
 def everything_in(file):
@@ -180,9 +185,9 @@ def test_another_run_is_refused(belt, first):
 
 def test_a_partition_is_made_once_and_fits_one_region(first, tmp_path):
     partition = tmp_path / "partition.parquet"
-    partition_from_run(first.folder, partition, 3)
+    make_partition(PartitionSettings(run_folder=first.folder, out=partition, k=3))
     with pytest.raises(KilnlightError, match="already: a partition is made once"):
-        partition_from_run(first.folder, partition, 3)
+        make_partition(PartitionSettings(run_folder=first.folder, out=partition, k=3))
     elsewhere = write_raster(tmp_path / "elsewhere.tif", noise(128, 128))
     settings = RunSettings(imagery=(str(elsewhere),), out=tmp_path / "run", partition=partition)
     with pytest.raises(KilnlightError, match="holds 0 of this region's"):
@@ -229,6 +234,39 @@ def test_imagery_alone_is_enough_and_the_rest_may_follow(tmp_path):
 def test_a_built_partition_is_the_one_that_the_run_used(belt, tmp_path):
     settings = settings_for(belt, tmp_path / "run")
     run(settings, QUIET)
-    partition_from_run(settings.out, tmp_path / "partition.parquet", 5)
+    make_partition(PartitionSettings(run_folder=settings.out, out=tmp_path / "partition.parquet"))
     used = settings.out / "partition.parquet"
     assert (tmp_path / "partition.parquet").read_bytes() == used.read_bytes()
+
+
+def hashes_of(folder):
+    """SHA-256 of every file but the run file, which names its own folder, and the manifest."""
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    return {name: sha for name, sha in files.items() if name != "run.toml"}
+
+
+def test_with_the_noised_counts_fixed_raw_reports_change_no_byte(belt, first, released):
+    """The one rule above all: added, changed, deleted, or the whole file gone."""
+    settings = settings_for(
+        belt,
+        first.folder,
+        partition=released / "partition.parquet",
+        noised_counts=released / "noised_counts.parquet",
+    )
+    before = hashes_of(run(settings, QUIET).folder)
+    assert "priorities.parquet" in before
+    raw = belt.reports.read_text()
+    header, *rows = raw.splitlines()
+    changes = {
+        "deleted": [header, *rows[: len(rows) // 2]],
+        "added": [header, *rows, *(row.replace(",2026", "x,2026") for row in rows)],
+        "changed": [header, *(row[::-1] for row in rows)],
+    }
+    try:
+        for name, lines in changes.items():
+            belt.reports.write_text("\n".join(lines) + "\n")
+            assert hashes_of(run(settings, QUIET).folder) == before, name
+        belt.reports.unlink()
+        assert hashes_of(run(settings, QUIET).folder) == before, "the file is gone"
+    finally:
+        belt.reports.write_text(raw)

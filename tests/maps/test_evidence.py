@@ -231,3 +231,32 @@ def test_a_group_searched_well_is_not_said_to_be_searched_too_little():
     )
     unsearched = describe(groups.assign(searched_share=0.1))[-1].hotspot
     assert unsearched == "not tested: too little was searched"
+
+
+def test_access_is_told_apart_from_silence():
+    """Half of the groups can hardly report: their few reports are no low rate, but unheard."""
+    cells, hotspots, partition = edged_world(inside_share=1.0)
+    release = released(partition, 10)
+    hindered = np.arange(0, 40, 2)
+    release.count_noised.iloc[hindered] = 2
+    ids = partition["cell_ids"]
+    reach = {cell: 0.1 if n in hindered else 1.0 for n in range(len(ids)) for cell in ids[n]}
+    access = pd.Series(reach)
+    groups = group_evidence(cells, hotspots, partition, PERIOD, release, access)
+    assert set(groups["evidence_class"].iloc[hindered]) == {"unheard"}
+    others = np.setdiff1d(np.arange(40), hindered)
+    assert set(groups["evidence_class"].iloc[others]) == {"both"}
+    access[ids[1]] = np.nan
+    groups = group_evidence(cells, hotspots, partition, PERIOD, release, access)
+    assert np.isnan(groups["report_rate"].iloc[1])
+    assert groups["report_rate"].notna().sum() >= len(others)
+
+
+def test_equal_access_changes_nothing():
+    cells, hotspots, partition = edged_world(inside_share=1.0)
+    release = released(partition, 10)
+    plain = group_evidence(cells, hotspots, partition, PERIOD, release)
+    access = pd.Series(3.5, index=partition["cell_ids"].explode())
+    same = group_evidence(cells, hotspots, partition, PERIOD, release, access)
+    np.testing.assert_allclose(plain["report_rate"], same["report_rate"], rtol=1e-9)
+    assert list(plain["evidence_class"]) == list(same["evidence_class"])

@@ -208,7 +208,7 @@ REFRESH = "<meta http-equiv='refresh' content='0;url=map.html'>"
     ("name", "old", "new", "message"),
     [
         ("groups.csv", "report_note", "rank", "column 'rank'"),
-        ("groups.csv", "rest,", "rest,1,", "a row of 17 cells"),
+        ("groups.csv", "rest,", "rest,1,", "a row of 18 cells"),
         ("manifest.json", '"region"', '"place"', "property 'place'"),
         ("index.html", 'href="map.html"', 'href="https://example.org"', "points to"),
         ("index.html", "</main>", "<img src='chip.png'></main>", "the tag <img>"),

@@ -5,8 +5,9 @@ import pytest
 from geopandas.testing import assert_geodataframe_equal
 from pydantic import ValidationError
 
+from maps.hotspots import HOT_CLASSES
 from maps.linking import SITES
-from maps.priority import PriorityWeights, rank_sites, size_fit
+from maps.priority import Base, PriorityWeights, rank_sites, size_fit, travel_km
 from models.site_class import load_site_class
 from tiles.tables import write_table
 
@@ -43,7 +44,7 @@ def test_weights_of_one_column_sort_by_it_alone(survey):
     only_p = PriorityWeights(p_site=1, hotspot=0, size_fit=0)
     ranked = rank_sites(unranked(survey), survey.hotspots, KILNS, only_p)
     assert ranked["p_site"].is_monotonic_decreasing
-    for wrong in ({"travel": 1}, {"area": 0.1}, {"p_site": 0}):
+    for wrong in ({"report_rate_ratio": 1}, {"area": 0.1}, {"p_site": 0}):
         with pytest.raises(ValidationError):
             PriorityWeights(**wrong)
 
@@ -55,8 +56,9 @@ def test_ranks_are_the_same_whatever_the_reports(survey, more_heard):
 
 
 def test_no_figure_of_reports_can_be_given_to_the_ranking():
-    assert set(signature(rank_sites).parameters) == {"sites", "hotspots", "site_class", "weights"}
-    assert set(PriorityWeights.model_fields) == {"p_site", "hotspot", "size_fit"}
+    of_imagery = {"sites", "hotspots", "site_class", "weights", "base"}
+    assert set(signature(rank_sites).parameters) == of_imagery
+    assert set(PriorityWeights.model_fields) == {"p_site", "hotspot", "size_fit", "travel"}
 
 
 def test_reasons_speak_of_imagery_and_area_only(survey):
@@ -65,7 +67,7 @@ def test_reasons_speak_of_imagery_and_area_only(survey):
         assert word not in text
     assert survey.sites["reason"].iloc[0].startswith("Very likely a brick kiln (")
     assert "in a hotspot (99 %)" in survey.sites["reason"].iloc[0]
-    hot = survey.sites["hotspot_class"] == "hot_99"
+    hot = survey.sites["hotspot_class"].isin(HOT_CLASSES)
     assert not survey.sites.loc[~hot, "reason"].str.contains("hotspot").any()
 
 
@@ -82,3 +84,18 @@ def test_size_fit_is_one_inside_and_nought_at_the_limits(survey):
         .assign(length_m=[120.0, 40.0, 200.0, 300.0], width_m=[60.0, 60.0, 60.0, 60.0])
     )
     np.testing.assert_allclose(size_fit(sites, KILNS), [1, 0, 0, 0])
+
+
+def test_near_places_come_first_where_there_is_a_base(survey):
+    base = Base(lon=77.0, lat=28.0)
+    alone = PriorityWeights(p_site=1e-6, hotspot=0, size_fit=0, travel=1)
+    ranked = rank_sites(unranked(survey), survey.hotspots, KILNS, alone, base)
+    assert np.all(np.diff(travel_km(ranked, base)) > -0.1)
+    without = rank_sites(unranked(survey), survey.hotspots, KILNS, PriorityWeights(travel=0))
+    assert_geodataframe_equal(without, survey.sites)
+
+
+def test_distance_is_along_the_ellipsoid(survey):
+    """A degree of the meridian at 28 degrees north is 110.8 km."""
+    site = survey.sites.head(1).assign(lon=77.0, lat=28.5)
+    assert travel_km(site, Base(lon=77.0, lat=27.5))[0] == pytest.approx(110.8, abs=0.05)

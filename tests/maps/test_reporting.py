@@ -3,14 +3,21 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from maps.neighbours import GammaPrior
 from maps.reporting import (
+    Places,
     exposure_nodes,
+    group_priors,
     likelihood,
+    log_predictive,
     noise_reach,
     noise_variance,
     reporting_rates,
     select_release,
 )
+from maps.reporting import _one as one_prior
+from maps.reporting import _posterior as posterior
+from tests.maps.worlds import SEEDS, make_rates
 from tiles.errors import TableError
 
 PERIOD = "2025-11/2026-06"
@@ -213,3 +220,73 @@ def test_release_is_taken_by_industry_and_period():
 def test_counts_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(TableError, match=message):
         select(noised_table(**changes))
+
+
+def rmse(found, truth):
+    return np.sqrt(np.mean((found - truth) ** 2))
+
+
+def posterior_means(counts, scale, exposure, priors):
+    return np.array(
+        [
+            posterior(int(count), scale, np.array([sites]), one_prior(priors, group))[0]
+            for group, (count, sites) in enumerate(zip(counts, exposure, strict=True))
+        ]
+    )
+
+
+def global_empirical_bayes(counts, exposure):
+    """Marshall (1991): every ratio is drawn towards the mean rate; knows of no noise."""
+    mean = max(counts.sum(), 0.5) / exposure.sum()
+    rate = counts / exposure
+    variance = np.sum(exposure * (rate - mean) ** 2) / exposure.sum() - mean / exposure.mean()
+    weight = max(variance, 0.0) / (max(variance, 0.0) + mean / exposure)
+    return mean + weight * (rate - mean)
+
+
+def test_neighbours_and_noise_in_the_likelihood_bring_rates_closer():
+    """Five made-up worlds where one reporter stands for ten sites; more in tests/benchmarks."""
+    errors = []
+    for seed in SEEDS[:5]:
+        world = make_rates(np.random.default_rng(seed), mean_rate=0.1)
+        places = Places(world.x_km, world.y_km)
+        told = group_priors(world.noised, 1.0, world.exposure, places)
+        ours = posterior_means(world.noised, 1.0, world.exposure, told)
+        as_counted = np.maximum(world.noised, 0)
+        blind_priors = group_priors(as_counted, 0.05, world.exposure, places)
+        blind = posterior_means(as_counted, 0.05, world.exposure, blind_priors)
+        plain = global_empirical_bayes(world.noised, world.exposure)
+        errors.append([rmse(found, world.rate) for found in (ours, plain, blind)])
+    ours, plain, blind = np.array(errors).T
+    assert np.mean(ours / plain) <= 0.7
+    assert np.mean(ours / blind) < 0.95
+    assert (ours < blind).sum() >= 4
+
+
+def test_predictive_probabilities_sum_to_one_over_all_noised_counts():
+    counts = np.arange(-80, 400)
+    size = np.ones(len(counts))
+    prior = GammaPrior(2.0 * size, 0.5 * size)
+    chance = np.exp(log_predictive(counts, 1.5, 6.0 * size, prior))
+    assert chance.sum() == pytest.approx(1, abs=1e-4)
+    exact = stats.nbinom(2.0, 0.5 / 6.5).pmf(np.arange(500)) @ stats.dlaplace(1 / 1.5).pmf(
+        7 - np.arange(500)
+    )
+    assert chance[counts == 7][0] == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_group_far_from_all_others_has_the_prior_of_all():
+    counts, expected = np.array([9] * 12), np.full(12, 10.0)
+    line = Places(np.r_[np.arange(11) * 10.0, 900.0], np.zeros(12))
+    priors = group_priors(counts, 1.0, expected, line)
+    alone = group_priors(counts, 1.0, expected)
+    assert priors.shape[11] <= alone.shape[11]
+    assert priors.shape[11] / priors.rate[11] == pytest.approx(alone.shape[11] / alone.rate[11])
+
+
+def test_false_reporters_in_one_group_hardly_move_its_neighbours():
+    counts, expected = np.full(25, 10), np.full(25, 10.0)
+    places = Places(np.arange(25) % 5 * 10.0, np.arange(25) // 5 * 10.0)
+    counts[12] = 100_000
+    found = reporting_rates(counts, 1.0, expected, np.zeros(25), places)
+    assert np.delete(found.rate, 12).max() < 2

@@ -111,3 +111,37 @@ def test_a_survey_tells_its_own_density(density: float) -> None:
 def test_a_small_survey_stays_near_the_stated_density() -> None:
     curve = make_card().calibration
     assert curve.survey_prevalence(np.zeros(0), 1.0, 0.8) == pytest.approx(30.0, rel=0.05)
+
+
+def test_unfamiliar_imagery_widens_the_interval_and_moves_nothing_else() -> None:
+    curve = make_card().calibration
+    scores = np.array([0.3, 0.3, 0.7])
+    plain = curve.probabilities(scores)
+    flagged = curve.probabilities(scores, np.array([True, False, False]))
+    assert np.array_equal(plain.p, flagged.p)
+    assert flagged.low[0] < plain.low[0]
+    assert flagged.high[0] > plain.high[0]
+    assert np.array_equal(flagged.low[1:], plain.low[1:])
+    # Two deviations of log-odds and the curve's own: 1.645 * sqrt(4 + ...) on either side.
+    half = np.log(flagged.high[0] / (1 - flagged.high[0])) - np.log(plain.p[0] / (1 - plain.p[0]))
+    assert half == pytest.approx(1.645 * np.sqrt(4 + 0.04 + 0.01 * 0.8473**2), abs=0.01)
+
+
+def test_regions_that_differ_widen_every_interval_and_alike_ones_do_not() -> None:
+    rng = np.random.default_rng(6)
+    n, regions = 24_000, 6
+    region = rng.integers(0, regions, n)
+    place = region * 20 + rng.integers(0, 20, n)
+    scores = rng.beta(0.7, 1.0, n)
+    shift = np.array([-1.5, 1.5, -0.7, 0.7, -1.0, 1.0])
+
+    def fitted(scale: float) -> Calibration:
+        p = 1 / (1 + np.exp(-(score_logit(scores) + scale * shift[region])))
+        truth = np.random.default_rng(7).random(n) < p
+        return fit_calibration(scores, truth, np.full(n, 30.0), place, 30.0, region=region)
+
+    alike, different = fitted(0.0), fitted(1.0)
+    assert alike.variance_between < 0.01
+    assert different.variance_between == pytest.approx(shift.var(ddof=1), rel=0.5)
+    wide, narrow = (c.probabilities(np.array([0.4])) for c in (different, alike))
+    assert wide.high[0] - wide.low[0] > 5 * (narrow.high[0] - narrow.low[0])

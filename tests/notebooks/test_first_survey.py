@@ -12,8 +12,6 @@ from maps.evidence import GROUPS
 from maps.hotspots import HOT_CLASSES, HOTSPOTS
 from maps.linking import SITES
 from models.detection import DETECTIONS
-from pipeline.demo import run_demo
-from pipeline.progress import Screen
 from tests.conftest import REPOSITORY
 from tests.notebooks.execute import execute
 from tiles.coverage import COVERAGE, SEARCHED
@@ -23,18 +21,6 @@ from tiles.tables import read_table, write_table
 NOTEBOOK = REPOSITORY / "notebooks" / "01_first_survey.ipynb"
 LARGEST_BYTES = 1_500_000
 PNG = b"\x89PNG"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """A small demo's folder, and what the demo said at its end."""
-    out = tmp_path_factory.mktemp("demo") / "demo"
-    return out, run_demo(out, side_km=12, seed=7, screen=Screen(quiet=True))
-
-
-@pytest.fixture(scope="module")
-def folder(demo):
-    return demo[0]
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 import shapely
@@ -9,20 +11,34 @@ from pipeline.survey import DetectorSpec, Survey, SurveyPlan
 from tiles.catalog import Catalog
 from tiles.coverage import CoverageMap
 from tiles.region import Region
+from tiles.scene import PixelSize
 
 CARD = load_card(default_weights()).model_copy(
     update={"trained_places": (TrainedPlace(name="Delhi", lon=77.25, lat=28.75),)}
 )
 
 
-def said(lon=77.0, lat=28.0, unfamiliar_share=0.0, p_site=(0.9,) * 3, card=CARD):
+def said(
+    lon=77.0,
+    lat=28.0,
+    unfamiliar_share=0.0,
+    p_site=(0.9,) * 3,
+    card=CARD,
+    scenes=(),
+    country=None,
+):
     """The cautions of a survey of about 1,000 km2 at a place."""
     region = Region("r", shapely.box(lon, lat, lon + 0.32, lat + 0.28))
     seen = CoverageMap()
     seen.add_polygon(region.polygon, "searched")
     site_class = load_site_class("brick_kiln")
     plan = SurveyPlan(
-        Catalog((), ()), region, "p", site_class, DetectorSpec(None, "", "cpu", "fp32", 0)
+        Catalog(tuple(scenes), ()),
+        region,
+        "p",
+        site_class,
+        DetectorSpec(None, "", "cpu", "fp32", 0),
+        country,
     )
     detections = pd.DataFrame({"score": p_site})
     survey = Survey(detections, seen.table(region, "p"), 1, (), unfamiliar_share)
@@ -32,6 +48,26 @@ def said(lon=77.0, lat=28.0, unfamiliar_share=0.0, p_site=(0.9,) * 3, card=CARD)
 def test_a_usual_survey_near_the_training_needs_no_caution():
     assert said() == ()
     assert said(lon=-60.0, card=CARD.model_copy(update={"trained_places": ()})) == ()
+
+
+def scene(date, gsd_m=10.0, resampled=False):
+    return SimpleNamespace(date=date, gsd=PixelSize(gsd_m, gsd_m), resampled=resampled)
+
+
+def test_months_out_of_season_are_said_by_country():
+    scenes = [scene("2026-01-10"), scene("2026-06-11"), scene(None)]
+    assert said(scenes=scenes) == said(scenes=scenes, country="IN") == ()
+    (idle,) = said(scenes=scenes, country="BD")
+    assert idle.startswith("1 of 2 dated scenes are of June, out of season for brick kilns in BD")
+    (idle,) = said(scenes=[scene("2025-08-01"), scene("2025-07-01")])
+    assert idle.startswith("2 of 2 dated scenes are of July, August, out of season for brick kilns")
+
+
+def test_pixels_of_another_size_are_said():
+    assert said(scenes=[scene(None, 9.4)]) == ()
+    (other,) = said(scenes=[scene(None), scene(None, 5.0), scene(None, 10.0, resampled=True)])
+    assert other.startswith("2 of 3 scenes have pixels of another size than the imagery")
+    assert "sentinel-2 (8.5 to 12 m)" in other
 
 
 def test_unfamiliar_imagery_far_places_and_odd_densities_are_said():

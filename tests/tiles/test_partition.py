@@ -12,6 +12,7 @@ from tiles.errors import ConfigError, RegionError, TableError
 from tiles.files import sha256_file
 from tiles.partition import (
     REST,
+    Rule,
     build_partition,
     lower_site_count,
     partition_sha256,
@@ -162,7 +163,7 @@ def surveys(draw):
 @given(survey=surveys(), k=st.integers(2, 7), seed=st.integers(0, 99))
 def test_each_cell_is_in_one_group_that_keeps_the_rule(survey, k, seed):
     points, cells = survey
-    frame = build_partition(points, cells, k=k)
+    frame = build_partition(points, cells, Rule(k))
     members = [cell_id for ids in frame["cell_ids"] for cell_id in ids]
     assert sorted(members) == sorted(cells["cell_id"])
     assert frame["group_id"].is_unique
@@ -170,14 +171,15 @@ def test_each_cell_is_in_one_group_that_keeps_the_rule(survey, k, seed):
     for group in frame.itertuples():
         inside = points["cell_id"].isin(group.cell_ids)
         assert group.k_lower == lower_site_count(points.loc[inside, "p_low"])
+        assert group.released == (group.k_lower >= k)
         if group.group_id != REST:
-            assert group.k_lower >= k
+            assert group.released
             square = Cell.parse(group.group_id.removesuffix("_part"))
             parents = {Cell.parse(c).parent(square.size_m // 5000) for c in group.cell_ids}
             assert parents == {square}
             assert square.size_m <= 40000
     shuffled = build_partition(
-        points.sample(frac=1, random_state=seed), cells.sample(frac=1, random_state=seed), k=k
+        points.sample(frac=1, random_state=seed), cells.sample(frac=1, random_state=seed), Rule(k)
     )
     pd.testing.assert_frame_equal(pd.DataFrame(shuffled), pd.DataFrame(frame))
 
@@ -240,9 +242,8 @@ def test_no_site_at_all_is_one_rest():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"k": 1}, ConfigError, "k is 1"),
-        ({"max_size_m": 30000}, ConfigError, "max_size_m is 30000"),
-        ({"max_size_m": 2500}, ConfigError, "max_size_m is 2500"),
+        ({"rule": Rule(max_size_m=30000)}, ConfigError, "max_size_m is 30000"),
+        ({"rule": Rule(max_size_m=2500)}, ConfigError, "max_size_m is 2500"),
         ({"cells": square_cells().iloc[:0]}, RegionError, "has no cell"),
         ({"cells": pd.concat([square_cells(1, 1)] * 2)}, RegionError, "named twice"),
         (
@@ -260,6 +261,11 @@ def test_bad_input_is_refused(change, error, message):
         build_partition(**arguments)
 
 
+def test_k_of_one_names_the_site():
+    with pytest.raises(ConfigError, match="k is 1"):
+        Rule(k=1)
+
+
 def test_a_file_with_overlapping_groups_is_refused(tmp_path):
     frame = build_partition(sites({cell(0, 0): 5}), square_cells(2, 2))
     frame.at[1, "cell_ids"] = [cell(0, 0)]
@@ -271,18 +277,3 @@ def test_a_file_with_overlapping_groups_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(TableError, match="partition build"):
         partition_sha256(tmp_path / "none.parquet")
-
-
-@pytest.mark.real_data
-def test_published_kilns_mostly_stand_in_small_groups(shared_data):
-    points = pd.read_csv(shared_data / "locations" / "kiln_points.csv.gz")
-    # one careful-enough list a country, so that no kiln stands twice
-    points = points[points["source"].str.contains("UNDP-India|Kawano-Bangladesh|APAD-Pakistan")]
-    ids = pd.Series(CellGrid().cell_ids_at(points["lon"], points["lat"]), dtype=object)
-    cells = pd.DataFrame({"cell_id": ids.unique(), "area_km2": 25.0})
-    frame = build_partition(pd.DataFrame({"cell_id": ids, "p_low": 1.0}), cells)
-    released = frame[frame["group_id"] != REST]
-    size_m = released["group_id"].str.split("_").str[0].astype(int)
-    share = released["k_lower"].groupby(size_m).sum().cumsum() / len(ids)
-    assert share[5000] >= 0.60  # measured 0.607
-    assert share[20000] >= 0.90  # measured 0.948

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.reports.counting import Layout
-from pipeline.reports.release import ReleaseSettings
+from pipeline.reports.settings import ReleaseSettings
 from tiles.cells import Cell, unproject
 from tiles.partition import build_partition, write_partition
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,14 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.cli import _release_lines, main
-from pipeline.reports import ledger, release
+from pipeline.cli import main
+from pipeline.commands.reports import _release_lines
+from pipeline.reports import durable, ledger, staging
+from pipeline.reports.intake import HTCDS_INDUSTRIES
 from pipeline.reports.ledger import open_ledger
 from pipeline.reports.release import check_reports, release_counts
 from tests.pipeline.reports.conftest import made_up_partition
 from tiles.errors import KilnlightError, ReleaseError, ReportError, TableError
 from tiles.files import sha256_file
-from tiles.noised_counts import NOISED_COUNTS
+from tiles.noised_counts import NOISED_COUNTS, counts_sha256
 from tiles.partition import REST, build_partition, partition_sha256, read_partition, write_partition
 from tiles.tables import read_notes, read_table
 
@@ -29,6 +32,14 @@ class Killed(BaseException):
 @pytest.fixture
 def rows(made_up):
     return [made_up.row(f"reporter-{n}", "AB"[n % 2]) for n in range(40)]
+
+
+def line_hashes(path):
+    return [hashlib.sha256(raw).hexdigest() for raw in path.read_bytes().splitlines()]
+
+
+def counts_in(path):
+    return counts_sha256(read_table(path, NOISED_COUNTS))
 
 
 def names(folder):
@@ -51,18 +62,18 @@ def test_a_release_is_every_group_and_industry_with_the_ledger_naming_its_bytes(
     outlines = partition.set_index("group_id").geometry
     assert all(row.geometry.equals(outlines[row.group_id]) for row in table.itertuples(index=False))
     (recorded,) = map(json.loads, settings.ledger.read_text().splitlines())
-    assert recorded["output_sha256"] == sha256_file(settings.output)
+    assert recorded["counts_sha256"] == counts_sha256(table)
     assert recorded["release_id"] == summary.release_id
     assert recorded["epsilon"] == 1.0
-    assert read_notes(settings.output)["ledger_previous_sha256"] == "0" * 64
+    assert read_notes(settings.output)["ledger_head_sha256"] == line_hashes(settings.ledger)[-1]
     assert names(settings.output.parent) == ["noised_counts.parquet"]  # no hidden folder is left
     assert settings.output.stat().st_mode & 0o777 == 0o600
-    assert (summary.groups, summary.epsilon_spent, summary.ledger_begun) == (4, 1.0, True)
+    assert (summary.groups, summary.epsilon_lifetime, summary.ledger_begun) == (4, 1.0, True)
 
 
 def test_counts_are_right_where_noise_is_tiny(made_up, rows):
     # epsilon 60 leaves an odds of e^-60 for any noise at all: only good for looking through it
-    settings = made_up.settings(rows, epsilon=60, max_epsilon_total=60)
+    settings = made_up.settings(rows, epsilon=60, max_epsilon_a_year=60)
     release_counts(settings)
     table = read_table(settings.output, NOISED_COUNTS).set_index("group_id")["count_noised"]
     assert table[made_up.group("A")] == 20
@@ -75,7 +86,7 @@ def test_two_releases_differ_though_the_reports_are_the_same(made_up, rows):
     for n in range(2):
         settings = made_up.settings(
             rows,
-            industries=release.HTCDS_INDUSTRIES,  # 84 entries: equal by chance once in 10^50
+            industries=HTCDS_INDUSTRIES,  # 84 entries: equal by chance once in 10^50
             ledger=made_up.folder / f"{n}" / "ledger.jsonl",
             output=made_up.folder / f"{n}" / "noised.parquet",
         )
@@ -106,16 +117,16 @@ def test_the_same_months_are_not_released_again_under_any_pretext(made_up, rows)
 def test_the_next_months_are_released_until_the_budget_is_spent(made_up, rows):
     for quarter, months in enumerate(["2026-01/2026-03", "2026-04/2026-06", "2026-07/2026-09"]):
         settings = made_up.settings(
-            rows, period=months, output=made_up.folder / f"{quarter}.parquet", max_epsilon_total=2
+            rows, period=months, output=made_up.folder / f"{quarter}.parquet", max_epsilon_a_year=2
         )
         if quarter < 2:
-            assert release_counts(settings).epsilon_spent == quarter + 1
+            assert release_counts(settings).epsilon_year == quarter + 1
         else:
             with pytest.raises(ReleaseError, match="epsilon 3 of at most 2"):
                 release_counts(settings)
-    second = read_notes(made_up.folder / "1.parquet")["ledger_previous_sha256"]
-    with open_ledger(made_up.folder / "ledger.jsonl") as ledger:
-        assert ledger.lines[1].previous_sha256 == second
+    heads = [read_notes(made_up.folder / f"{n}.parquet")["ledger_head_sha256"] for n in range(2)]
+    assert heads == line_hashes(settings.ledger)
+    assert read_notes(made_up.folder / "1.parquet")["epsilon_lifetime"] == "2"
 
 
 def test_an_output_that_is_there_is_never_replaced(made_up, rows):
@@ -135,7 +146,7 @@ def test_an_output_that_is_there_is_never_replaced(made_up, rows):
         ({"epsilon": -1}, "epsilon -1"),
         ({"epsilon": float("nan")}, "epsilon nan"),
         ({"epsilon": float("inf")}, "epsilon inf"),
-        ({"max_epsilon_total": float("inf")}, "epsilon inf"),
+        ({"max_epsilon_a_year": float("inf")}, "epsilon inf"),
         ({"industries": ("brick_kiln",)}, "no HTCDS v2 code"),
         ({"industries": ()}, "at least one"),
         ({"industries": ("C_Manufacturing",) * 2}, "each once"),
@@ -159,7 +170,7 @@ def test_files_may_not_be_one_and_the_same(made_up, field):
 def test_bad_reports_leave_nothing_behind(made_up, rows):
     settings = made_up.settings([*rows, made_up.row("r", "A", lat="123.4")])
     before = names(made_up.folder)
-    with pytest.raises(ReportError, match="line 42, column lat"):
+    with pytest.raises(ReportError, match="line 42"):
         release_counts(settings)
     assert names(made_up.folder) == before
 
@@ -200,25 +211,26 @@ def test_a_full_disk_at_the_ledger_leaves_nothing(made_up, rows, monkeypatch):
         raise OSError(28, "No space left on device")
 
     settings = made_up.settings(rows)
-    monkeypatch.setattr("pipeline.reports.ledger._append_durably", full)
+    monkeypatch.setattr("pipeline.reports.ledger.append_durably", full)
     with pytest.raises(ReleaseError, match="nothing was released"):
         release_counts(settings)
     assert names(settings.output.parent) == []
     assert not settings.ledger.exists()
+    assert not ledger.head_file(settings.ledger).exists()
 
 
-@pytest.mark.parametrize("step", ["write_table", "sha256_file", "sync_folder"])
+@pytest.mark.parametrize("step", ["write_table", "sync_folder"])
 def test_killed_before_the_ledger_nothing_is_recorded_and_nothing_visible(
     made_up, rows, step, monkeypatch
 ):
     settings = made_up.settings(rows)
-    real = getattr(release, step)
+    real = getattr(staging, step)
 
     def killed(*arguments):
         real(*arguments)
         raise Killed
 
-    monkeypatch.setattr(release, step, killed)
+    monkeypatch.setattr(staging, step, killed)
     with pytest.raises(Killed):
         release_counts(settings)
     monkeypatch.undo()
@@ -238,7 +250,7 @@ def killed_after_the_ledger(made_up, settings, monkeypatch):
     def killed(_):
         raise Killed
 
-    monkeypatch.setattr(release, "_make_visible", killed)
+    monkeypatch.setattr(staging.Staged, "make_visible", killed)
     with pytest.raises(Killed):
         release_counts(settings)
     monkeypatch.undo()
@@ -257,7 +269,7 @@ def test_killed_after_the_ledger_the_recorded_file_is_put_in_its_place(made_up, 
     summary = release_counts(settings)
     assert summary.resumed
     assert summary.release_id == recorded["release_id"]
-    assert sha256_file(settings.output) == recorded["output_sha256"]
+    assert counts_in(settings.output) == recorded["counts_sha256"]
     assert len(settings.ledger.read_text().splitlines()) == 1
     assert names(settings.output.parent) == ["noised_counts.parquet"]
 
@@ -282,21 +294,21 @@ def test_no_other_release_takes_the_place_of_one_that_is_recorded_and_waits(
     with pytest.raises(ReleaseError, match=f"{recorded['release_id']} .* finish that release"):
         release_counts(made_up.settings(**other))
     assert release_counts(settings).resumed
-    assert sha256_file(settings.output) == recorded["output_sha256"]
+    assert counts_in(settings.output) == recorded["counts_sha256"]
 
 
 def test_the_next_months_may_have_the_same_name_after_the_first_file_was_moved(made_up, rows):
     first = made_up.settings(rows)
     release_counts(first)
     first.output.rename(made_up.folder / "kept.parquet")
-    assert release_counts(made_up.settings(period="2026-07/2026-09")).epsilon_spent == 2.0
+    assert release_counts(made_up.settings(period="2026-07/2026-09")).epsilon_lifetime == 2.0
 
 
 def test_a_second_release_on_another_partition_is_refused(made_up, rows):
     release_counts(made_up.settings(rows))
     write_partition(made_up_partition(sites_in_a=6), made_up.partition)
     later = made_up.settings(period="2026-07/2026-09", output=made_up.folder / "later.parquet")
-    with pytest.raises(ReleaseError, match="the partition of its earlier releases"):
+    with pytest.raises(ReleaseError, match="which the one given neither is nor follows"):
         release_counts(later)
     assert not later.output.exists()
     assert len(later.ledger.read_text().splitlines()) == 1
@@ -305,20 +317,20 @@ def test_a_second_release_on_another_partition_is_refused(made_up, rows):
 def test_every_name_is_on_the_disk_before_the_ledger_line(made_up, rows, monkeypatch):
     settings = made_up.settings(rows)
     steps = []
-    for module in (release, ledger):
+    for module in (staging, durable):
         real = module.sync_folder
         monkeypatch.setattr(
             module, "sync_folder", lambda path, real=real: (steps.append(path), real(path))
         )
-    real_append = ledger._append_durably
+    real_append = ledger.append_durably
     monkeypatch.setattr(
-        ledger, "_append_durably", lambda *line: (steps.append("line"), real_append(*line))
+        ledger, "append_durably", lambda *line: (steps.append("line"), real_append(*line))
     )
     release_counts(settings)
     before = steps[: steps.index("line")]
     # the file's name, the hidden folder's name, the name of the folder that was made for both
     (hidden,) = {path for path in before if path.name.startswith(".")}
-    assert before[-2:] == [hidden, settings.output.parent]
+    assert before[before.index(hidden) + 1] == settings.output.parent
     assert made_up.folder in before
 
 
@@ -334,7 +346,7 @@ def test_ctrl_c_after_the_ledger_says_what_is_true_and_the_same_command_goes_on(
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(release, "_make_visible", interrupted)
+    monkeypatch.setattr(staging.Staged, "make_visible", interrupted)
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 130
@@ -366,7 +378,7 @@ def test_a_process_that_really_dies_leaves_a_release_that_can_be_finished(made_u
     script = (
         "import os, sys\n"
         "from pipeline.reports import release\n"
-        "release._make_visible = lambda staged: os._exit(9)\n"
+        "release.Staged.make_visible = lambda staged: os._exit(9)\n"
         "release.release_counts(release.ReleaseSettings.model_validate_json(sys.argv[1]))\n"
     )
     values = {name: str(getattr(settings, name)) for name in ("reports", "partition", "ledger")}
@@ -377,7 +389,8 @@ def test_a_process_that_really_dies_leaves_a_release_that_can_be_finished(made_u
     assert died.returncode == 9
     assert not settings.output.exists()
     assert release_counts(settings).resumed  # the dead process holds no lock
-    assert sha256_file(settings.output) == json.loads(settings.ledger.read_text())["output_sha256"]
+    recorded = json.loads(settings.ledger.read_text())
+    assert counts_in(settings.output) == recorded["counts_sha256"]
 
 
 def test_a_name_that_cannot_be_given_is_given_by_the_same_command_later(made_up, rows, monkeypatch):
@@ -391,6 +404,54 @@ def test_a_name_that_cannot_be_given_is_given_by_the_same_command_later(made_up,
         release_counts(settings)
     monkeypatch.undo()
     assert release_counts(settings).resumed
+
+
+def test_reports_that_name_nobody_are_a_vector_of_their_own(made_up, rows):
+    nobody = [made_up.row("", "B") for _ in range(30)]
+    release_counts(made_up.settings(rows + nobody, epsilon=0.5))
+    settings = made_up.settings(
+        anonymous_cap=3, epsilon=0.5, output=made_up.folder / "anonymous.parquet"
+    )
+    summary = release_counts(settings)
+    assert (summary.vector, summary.sensitivity, summary.scale) == ("anonymous", 6, 12.0)
+    assert (summary.epsilon_year, summary.epsilon_lifetime) == (1.0, 1.0)
+    assert set(read_table(settings.output, NOISED_COUNTS)["noise_scale"]) == {12.0}
+    assert read_notes(settings.output)["vector"] == "anonymous"
+    again = made_up.settings(anonymous_cap=1, output=made_up.folder / "again.parquet")
+    with pytest.raises(ReleaseError, match="averaged away"):
+        release_counts(again)
+    with pytest.raises(ReleaseError, match="anonymous cap 0"):
+        made_up.settings(anonymous_cap=0)
+
+
+def test_a_check_of_reports_that_name_nobody(made_up, rows):
+    settings = made_up.settings(rows, anonymous_cap=3)
+    assert "names nobody" in check_reports(settings)
+    made_up.write([made_up.row("none", "A")])
+    assert check_reports(settings) is None
+
+
+def test_the_rest_is_counted_only_where_it_may_be(made_up, rows):
+    cells = pd.DataFrame({"cell_id": [made_up.group(n) for n in "ABR"], "area_km2": 25.0})
+    for sites_in_rest, released in ((3, False), (4, True)):
+        # B holds too few for a group, alone and in its square; with R it is a rest of 6 or 7
+        sites = np.repeat(cells["cell_id"].to_numpy(), [5, 1, sites_in_rest])
+        partition = build_partition(pd.DataFrame({"cell_id": sites, "p_low": 1.0}), cells)
+        path = made_up.folder / f"{released}.parquet"
+        write_partition(partition, path)
+        settings = made_up.settings(
+            [*rows, *(made_up.row(f"far-{n}", "R") for n in range(300))],
+            partition=path,
+            ledger=made_up.folder / f"{released}.jsonl",
+            output=made_up.folder / f"{released}-counts.parquet",
+            epsilon=60,
+            max_epsilon_a_year=60,
+        )
+        release_counts(settings)
+        table = read_table(settings.output, NOISED_COUNTS).set_index("group_id")["count_noised"]
+        assert (REST in table.index) == released
+        if released:
+            assert table[REST] == 320
 
 
 def test_a_release_under_way_keeps_others_out(made_up, rows):

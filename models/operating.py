@@ -1,0 +1,135 @@
+"""What places held out say of a network: threshold, recall, and the curve from score to chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.calibration import Calibration, fit_calibration
+from models.chips import Picture
+from models.detector import Detector
+from models.evaluation import average_precision, best_threshold, match
+from models.predictions import prediction_table
+from models.scoring import detect_pictures, join_scores, score_pictures, score_table, scored_of
+from models.weights import Recall
+
+Bools = NDArray[np.bool_]
+
+# Of the places held out so much is looked at while training: a second's work.
+WATCHED_PX = 2_000_000
+
+
+@dataclass(frozen=True)
+class Operating:
+    """How a network is to be used."""
+
+    threshold: float
+    recall: Recall
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a network says of places it was not trained on.
+
+    Attributes:
+        scores: See `scoring.score_table`.
+        predictions: See `predictions.prediction_table`.
+    """
+
+    scores: pd.DataFrame
+    predictions: pd.DataFrame
+
+
+def score_held_out(
+    detector: Detector, pictures: Sequence[Picture], tolerance_m: float, fold: str, seed: int
+) -> HeldOut:
+    """Scores and predictions of every place.
+
+    Args:
+        detector: The network.
+        pictures: Of places that it was not trained on; at least one.
+        tolerance_m: A detection this near a known site has found it.
+        fold: Which fold held them out.
+        seed: Of the training.
+    """
+    scores, predictions = [], []
+    for place in sorted({picture.place for picture in pictures}):
+        group = [picture for picture in pictures if picture.place == place]
+        boxes = detect_pictures(detector, group)
+        scored = scored_of(group, boxes)
+        scores.append(score_table(scored, place, tolerance_m, fold, seed, group[0].region))
+        predictions.append(prediction_table(group, boxes, fold, seed))
+    return HeldOut(join_scores(scores), pd.concat(predictions, ignore_index=True))
+
+
+def operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating | None:
+    """Threshold of the greatest F1, recall there, and the calibration curve.
+
+    None where no site was detected at all: then nothing can be fitted. Regions without any known
+    site have no density, and say nothing here.
+    """
+    scores = scores[scores["per_1000km2"] > 0]
+    score, is_site = scores["score"].to_numpy(float), scores["is_site"].to_numpy(bool)
+    detected = score > 0
+    if not (is_site & detected).any():
+        return None
+    place = pd.factorize(scores["place"], sort=True)[0].astype(np.int64)
+    region = pd.factorize(scores["region"], sort=True)[0].astype(np.int64)
+    threshold = best_threshold(score[detected], is_site[detected], int(is_site.sum()))
+    calibration = fit_calibration(
+        score[detected],
+        is_site[detected],
+        scores["per_1000km2"].to_numpy(float)[detected],
+        place[detected],
+        prevalence_per_1000km2,
+        region=region[detected],
+    )
+    return Operating(threshold, _recall(score > threshold, is_site, place), calibration)
+
+
+def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
+    """Recall with a 95 % interval from resampling places."""
+    rng = np.random.default_rng(0)
+    n = int(place.max()) + 1
+    sites = np.bincount(place, is_site, n)
+    found = np.bincount(place, is_site & above, n)
+    draws = rng.multinomial(n, np.full(n, 1 / n), size=1000)
+    replicates = (draws @ found) / np.maximum(draws @ sites, 1)
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    mean = found.sum() / sites.sum()
+    return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
+
+
+def watched(pictures: Sequence[Picture]) -> list[Picture]:
+    """Some of the pictures, or the middle of a large one: enough for a rough figure in a second."""
+    chosen: list[Picture] = []
+    left = WATCHED_PX
+    for picture in sorted(pictures, key=lambda p: -len(p.sites)):
+        if left <= 0:
+            break
+        chosen.append(_middle(picture, left))
+        left -= chosen[-1].usable.size
+    return [picture for picture in chosen if len(picture.sites)]
+
+
+def _middle(picture: Picture, most_px: int) -> Picture:
+    rows, cols = picture.usable.shape
+    keep = min(most_px // rows, cols)
+    first = (cols - keep) // 2
+    return picture if keep == cols else picture.columns(first, first + keep, picture.place)
+
+
+def held_out_ap(
+    detector: Detector, pictures: Sequence[Picture], tolerance_m: float
+) -> float | None:
+    """Average precision over some pictures; None where no site is known in them."""
+    if not pictures:
+        return None
+    scored = score_pictures(detector, pictures)
+    matched = match(scored.detections, scored.scores, scored.sites, scored.doubtful, tolerance_m)
+    return average_precision(matched.hit, len(scored.sites))

@@ -1,0 +1,319 @@
+"""`kilnlight train` on labelled chips: a classifier of squares, judged on galleries held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from models.calibration import Calibration
+from models.card import card_markdown
+from models.chip_dataset import Chips, ChipsFile, load_chips
+from models.detector import Detector
+from models.familiarity import PATCH_PX, fit_familiarity, patch_statistics
+from models.fitting import Progress
+from models.network import STRIDE
+from models.patch_detector import patch_halo_px
+from models.patch_figures import patch_figures
+from models.patch_fitting import PatchRecipe, fit_patches, score_chips
+from models.patch_network import PatchNet
+from models.patch_survey import (
+    GSD_M,
+    SURVEY_COLUMNS,
+    HeldOutFold,
+    PatchOperating,
+    alarms_per_1000km2,
+    operate_patches,
+    survey_table,
+)
+from models.site_class import SiteClass, load_site_class
+from models.training import BANDS, TrainSettings
+from models.training_config import config_sha256
+from models.weights import (
+    Familiarity,
+    Figure,
+    LoadedWeights,
+    PatchShape,
+    Recall,
+    WeightsCard,
+    as_saved,
+    save_weights,
+)
+from tiles.errors import ConfigError, DatasetError
+from tiles.files import atomic_path, write_text
+
+# Logits are kept to this many decimals.
+LOGIT_DECIMALS = 3
+CHIP_COLUMNS = ("chip", "fold", "seed", "logit")
+# Until something was held out nothing is known; a card must still say something safe.
+UNKNOWN_THRESHOLD = 0.5
+
+
+def train_patches(
+    settings: TrainSettings, on_progress: Callable[[Progress], None] | None = None
+) -> Path:
+    """Train a classifier of squares; with a fold, score what it holds out, else fill the card.
+
+    With `settings.fold`, chips of that fold's galleries, of random land, and of every place seen
+    in them are kept out, and two tables are written beside `out`: `.chips.csv` (`chip, fold, seed,
+    logit`: chips scored alone) and `.survey.csv` (see `patch_survey`). Without a fold everything
+    but random land is trained on, and the card's threshold, recall, calibration and figures come
+    from the tables of all folds and seeds, in the folder named after the dataset file beside it.
+    `.config.json` is written before the first step, `.md` is the model card.
+
+    Raises:
+        DatasetError: The dataset, or a table of out-of-fold scores, cannot be used.
+        ConfigError: No such class, or the dataset is of another one.
+    """
+    torch.set_num_threads(settings.threads)
+    chips = load_chips(settings.dataset, settings.data_root)
+    site_class = _site_class(chips.file, settings)
+    fold = None if settings.fold is None else _fold_number(chips, settings.fold, settings.dataset)
+    seed = chips.file.seed if settings.seed is None else settings.seed
+    recipe = default_patch_recipe(settings.steps or chips.file.steps, chips.pixels.shape[2])
+    config = _config(chips, fold, seed, recipe)
+    sha256 = config_sha256(config)
+    text = json.dumps({"sha256": sha256, **config}, indent=1, sort_keys=True)
+    write_text(settings.out.with_suffix(".config.json"), text + "\n")
+    tables = None if fold is not None else read_out_of_fold(settings.dataset, chips)
+    taught = chips.trained_on(fold)
+    net = fit_patches(
+        chips.pixels[taught],
+        chips.is_site[taught],
+        recipe,
+        seed,
+        None if on_progress is None else lambda n, loss: on_progress(_at(n, recipe, loss)),
+    )
+    tensors = {name: value.numpy() for name, value in net.state_dict().items()}
+    card = _draft(chips, site_class, recipe.shape, sha256)
+    if fold is not None:
+        held_out = HeldOutFold(fold, seed, site_class.match_tolerance_m)
+        _write_held_out(card, tensors, chips, held_out, settings.out)
+    elif tables is not None:
+        card = _finished(card, chips, site_class, *tables)
+    save_weights(settings.out, card, tensors)
+    write_text(settings.out.with_suffix(".md"), card_markdown(card, site_class))
+    return settings.out
+
+
+def default_patch_recipe(steps: int, chip_px: int) -> PatchRecipe:
+    """How the shipped weights are trained, for a number of steps and a side of the chips."""
+    return PatchRecipe(steps=steps, shape=PatchShape(chip_px=chip_px))
+
+
+def out_of_fold_folder(dataset: Path) -> Path:
+    """Where tables of the trainings of a dataset's folds are looked for."""
+    return dataset.with_suffix("")
+
+
+def read_out_of_fold(dataset: Path, chips: Chips) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Tables of chips and of surveys of all folds and seeds; None where there is none.
+
+    Raises:
+        DatasetError: A table is not one, or those of a fold or seed are missing.
+    """
+    folder = out_of_fold_folder(dataset)
+    paths = sorted(folder.glob("*.chips.csv")) if folder.is_dir() else []
+    if not paths:
+        return None
+    parts = [_read_csv(path, CHIP_COLUMNS) for path in paths]
+    surveys = [
+        _read_csv(path.with_name(path.name.replace(".chips.", ".survey.")), SURVEY_COLUMNS)
+        for path in paths
+    ]
+    scores = pd.concat(parts, ignore_index=True)
+    seen = set(zip(scores["fold"], scores["seed"], strict=True))
+    seeds = {seed for _, seed in seen}
+    for name in chips.fold_names:
+        for seed in sorted(seeds):
+            if (name, seed) not in seen:
+                raise DatasetError(
+                    f"{folder} lacks the scores of fold {name!r}, seed {seed}: train it with "
+                    f"--fold {name} --seed {seed}."
+                )
+    if scores["chip"].max() >= len(chips.pixels):
+        raise DatasetError(f"{folder} scores chips that {dataset} does not have: remove it.")
+    return scores, pd.concat(surveys, ignore_index=True)
+
+
+def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if not path.is_file():
+        raise DatasetError(f"There is no table {path}: train that fold again.")
+    frame = pd.read_csv(path)
+    if tuple(frame.columns) != columns:
+        raise DatasetError(f"{path} has the columns {list(frame)}, not {list(columns)}.")
+    return frame
+
+
+def _site_class(file: ChipsFile, settings: TrainSettings) -> SiteClass:
+    named = file.site_class
+    own = settings.dataset.parent / named if named.endswith(".toml") else named
+    site_class = load_site_class(own)
+    if settings.site_class is not None:
+        asked = load_site_class(settings.site_class)
+        if asked.name != site_class.name:
+            raise ConfigError(
+                f"{settings.dataset} holds labels of the class {site_class.name!r}, not "
+                f"{asked.name!r}: change one of the two."
+            )
+        return asked
+    return site_class
+
+
+def _fold_number(chips: Chips, name: str, dataset: Path) -> int:
+    if name not in chips.fold_names:
+        raise DatasetError(f"{dataset} has no fold {name!r}: it has {', '.join(chips.fold_names)}.")
+    return chips.fold_names.index(name)
+
+
+def _config(chips: Chips, fold: int | None, seed: int, recipe: PatchRecipe) -> dict[str, Any]:
+    """Everything that decides what weights come out."""
+    taught = chips.trained_on(fold)
+    digest = hashlib.sha256(np.ascontiguousarray(chips.pixels[taught]).tobytes())
+    digest.update(chips.is_site[taught].tobytes())
+    return {
+        "kilnlight": version("kilnlight"),
+        "dataset": chips.file.model_dump(mode="json"),
+        "fold": None if fold is None else chips.fold_names[fold],
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "training_data_sha256": digest.hexdigest(),
+    }
+
+
+def _at(step: int, recipe: PatchRecipe, loss: float) -> Progress:
+    return Progress(step=step, steps=recipe.steps, loss=loss)
+
+
+def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) -> WeightsCard:
+    """A card that claims nothing yet."""
+    file = chips.file
+    unknown = Calibration(
+        intercept=0,
+        slope=1,
+        variance_intercept=4,
+        variance_slope=0,
+        covariance=0,
+        prevalence_per_1000km2=site_class.prevalence_per_1000km2,
+        n_true=0,
+        n_false=0,
+    )
+    return WeightsCard(
+        name=file.name,
+        version=file.version,
+        site_class=site_class.name,
+        licence=file.licence,
+        bands=BANDS,
+        gsd_m=GSD_M,
+        stride=STRIDE,
+        halo_px=patch_halo_px(shape),
+        threshold=UNKNOWN_THRESHOLD,
+        shape=shape,
+        calibration=unknown,
+        recall=Recall(mean=0, low=0, high=1),
+        trained_on=(f"{file.labelled_chips.credit} ({file.labelled_chips.licence})",),
+        trained_places=file.trained_places,
+        limits=file.limits,
+        config_sha256=sha256,
+    )
+
+
+def _write_held_out(
+    card: WeightsCard,
+    tensors: dict[str, NDArray[Any]],
+    chips: Chips,
+    held_out: HeldOutFold,
+    out: Path,
+) -> None:
+    """Score what was held out, with tensors as they will be saved."""
+    weights = LoadedWeights(card, as_saved(tensors), "")
+    index = np.flatnonzero((chips.fold == held_out.fold) | chips.random_land)
+    logits = score_chips(_network(weights), chips.pixels[index])
+    scored = pd.DataFrame(
+        {
+            "chip": index,
+            "fold": chips.fold_names[held_out.fold],
+            "seed": held_out.seed,
+            "logit": np.round(logits, LOGIT_DECIMALS),
+        }
+    )
+    detector = Detector.of(weights, "cpu", "fp32")
+    seen = survey_table(detector, chips, held_out)
+    for suffix, table in ((".chips.csv", scored), (".survey.csv", seen)):
+        with atomic_path(out.with_suffix(suffix)) as temporary:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _network(weights: LoadedWeights) -> PatchNet:
+    shape = weights.card.shape
+    assert isinstance(shape, PatchShape)  # this module makes no other
+    net = PatchNet(shape, len(weights.card.bands)).eval()
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in weights.tensors.items()})
+    return net
+
+
+def _finished(
+    card: WeightsCard,
+    chips: Chips,
+    site_class: SiteClass,
+    scores: pd.DataFrame,
+    surveys: pd.DataFrame,
+) -> WeightsCard:
+    """The card with what the folds say."""
+    operating = operate_patches(surveys, site_class)
+    return card.model_copy(
+        update={
+            "threshold": operating.threshold,
+            "recall": operating.recall,
+            "calibration": operating.calibration,
+            "figures": (*patch_figures(scores, chips), *_survey_figures(operating, surveys)),
+            "familiarity": _familiarity(chips),
+        }
+    )
+
+
+def _survey_figures(operating: PatchOperating, surveys: pd.DataFrame) -> tuple[Figure, ...]:
+    recall = operating.recall
+    alarms = alarms_per_1000km2(surveys, operating.threshold)
+    return (
+        Figure(
+            name="laid out as a scene: recall at the threshold",
+            value=recall.mean,
+            low=recall.low,
+            high=recall.high,
+        ),
+        Figure(
+            name="laid out as a scene: false alarms per 1,000 km2 of random land",
+            value=round(alarms, 1),
+        ),
+    )
+
+
+def _familiarity(chips: Chips) -> Familiarity:
+    """What the chips that were trained on look like, one source a fold."""
+    taught = chips.trained_on()
+    return fit_familiarity(
+        [
+            (name, _features(chips.pixels[taught & (chips.fold == number)]))
+            for number, name in enumerate(chips.fold_names)
+        ]
+    )
+
+
+def _features(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Statistics of chips, mirrored at the edges to the size of a patch, (n, 7)."""
+    more = max(PATCH_PX - pixels.shape[2], 0)
+    margin = (more // 2, more - more // 2)
+    wide = np.pad(pixels, ((0, 0), (0, 0), margin, margin), mode="symmetric")[
+        :, :, :PATCH_PX, :PATCH_PX
+    ]
+    row = wide.transpose(1, 2, 0, 3).reshape(3, PATCH_PX, -1)  # all patches side by side
+    return patch_statistics(row, np.ones(row.shape[1:], bool)).features

@@ -1,0 +1,89 @@
+"""Speed of the default network against the net of the first trials, as a ratio in one run."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+
+from models.network import KilnNet, fold_batch_norms
+from models.weights import NetworkShape
+
+BLOCK_PX = 512
+BLOCKS = 8
+ROUNDS = 7
+TRIAL_CHANNELS = (16, 32, 64, 96)
+
+
+class TrialNet(nn.Module):
+    """Full-resolution input, four stages of 16/32/64/96 channels, skips up to stride 2.
+
+    Built from the description of the first trials (0.63 M parameters), with convolution, norm and
+    ReLU already fused, since only the speed is compared.
+    """
+
+    def __init__(self):
+        super().__init__()
+        c1, c2, c4, c8 = TRIAL_CHANNELS
+        self.s1 = _convs(3, c1, 1, 1)
+        self.s2 = _convs(c1, c2, 2, 3)
+        self.s4 = _convs(c2, c4, 2, 4)
+        self.s8 = _convs(c4, c8, 2, 5)
+        self.up4, self.up2 = nn.Conv2d(c8, c4, 1), nn.Conv2d(c4, c2, 1)
+        self.merge4, self.merge2 = _convs(c4, c4, 1, 1), _convs(c2, c2, 1, 1)
+        self.head = nn.Sequential(*_convs(c2, c2, 1, 1), nn.Conv2d(c2, 7, 1))
+
+    def forward(self, x):
+        s2 = self.s2(self.s1(x))
+        s4 = self.s4(s2)
+        s4 = self.merge4(s4 + F.interpolate(self.up4(self.s8(s4)), scale_factor=2))
+        s2 = self.merge2(s2 + F.interpolate(self.up2(s4), scale_factor=2))
+        return self.head(s2)
+
+
+def _convs(c_in, c_out, stride, n):
+    layers = []
+    for i in range(n):
+        conv = nn.Conv2d(c_in if i == 0 else c_out, c_out, 3, stride if i == 0 else 1, padding=1)
+        layers += [conv, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _ready(net):
+    return net.eval().to(torch.bfloat16).to(memory_format=torch.channels_last)
+
+
+def test_default_net_against_trial_net():
+    torch.set_num_threads(1)
+    ours = _ready(fold_batch_norms(KilnNet(NetworkShape()).eval()))
+    ours.out.float()  # as `models.detector` runs it: the heatmap's last layer in float32
+    trial = _ready(TrialNet())
+    x = torch.randn(1, 3, BLOCK_PX, BLOCK_PX).to(memory_format=torch.channels_last)
+
+    with torch.inference_mode():
+        pairs = [
+            (
+                _seconds(lambda: ours(x.to(torch.bfloat16))),
+                _seconds(lambda: trial(x.to(torch.bfloat16))),
+            )
+            for _ in range(ROUNDS)
+        ]
+    ratios = sorted(t / o for o, t in pairs[1:])
+    megapixels = BLOCKS * BLOCK_PX**2 / 1e6
+    print(
+        f"\n{sum(p.numel() for p in trial.parameters()) / 1e6:.2f} M parameters in the trial net, "
+        f"{sum(p.numel() for p in ours.parameters()) / 1e6:.2f} M in ours; one thread, bf16\n"
+        f"  default net  {megapixels / statistics.median(o for o, _ in pairs[1:]):6.1f} MP/s\n"
+        f"  trial net    {megapixels / statistics.median(t for _, t in pairs[1:]):6.1f} MP/s\n"
+        f"  default / trial: {statistics.median(ratios):.2f} times as fast "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} pairs)"
+    )
+    assert ratios
+
+
+def _seconds(work):
+    started = time.perf_counter()
+    for _ in range(BLOCKS):
+        work()
+    return time.perf_counter() - started
