@@ -66,7 +66,9 @@ def hotspot_decisions(hotspots: pd.DataFrame, cells: pd.DataFrame) -> list[Decis
         Decision(
             "What is one hotspot",
             "Hot cells that touch, corners too, are one: "
-            f"{hotspots['cluster_id'].nunique():,} in all.",
+            f"{hotspots['cluster_id'].nunique():,} in all. A cell is hot for its whole "
+            f"neighbourhood: {(hot['n_sites'] == 0).sum():,} of the hot cells hold no site "
+            "themselves.",
         ),
     ]
 

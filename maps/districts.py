@@ -229,7 +229,8 @@ def finished(
     table: pd.DataFrame, found: Ints, districts: Districts, site_class: SiteClass
 ) -> gpd.GeoDataFrame:
     """Take out figures that cannot be had, and add workers, notes and borders."""
-    unsearched = table["searched_km2"] < LEAST_SEARCHED_SHARE * table["surveyed_km2"]
+    # "or equal": a site a few metres beyond the region's edge can be all that a district has.
+    unsearched = table["searched_km2"] <= LEAST_SEARCHED_SHARE * table["surveyed_km2"]
     figures = ["expected_sites", "expected_low", "expected_high"]
     table.loc[unsearched, figures] = np.nan
     table["per_1000km2"] = 1000 * table["expected_sites"] / table["surveyed_km2"]

@@ -77,7 +77,7 @@ PRIORITIES = TableSchema(
 class OperatorWeights(BaseModel):
     """How much each column counts in the operator's own order; only proportions matter."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     p_site: float = Field(default=0.4, gt=0)
     """Above zero, so that the sum is."""

@@ -42,7 +42,7 @@ class PriorityWeights(BaseModel):
     reporting rate would be one. Whoever holds the other columns can read the rates off the order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     p_site: float = Field(default=0.6, gt=0)
     """A visit to a place that is no site is lost: this counts most. Above zero, so the sum is."""

@@ -6,7 +6,10 @@ Sundararajan, SIAM J. Comput. 41 (2012) 1673-1693). The rate has a Gamma prior w
 spread come from all groups, the variance of the noise taken out (`gamma_prior`), and from the
 groups nearby at a discount (`maps.neighbours`); discount and dispersion are those under which
 leave-one-out finds each group's noised count likeliest: a negative binomial count, convolved with
-the noise. P(Y | rate) is the finite convolution over C, summed exactly; the posterior is computed
+the noise. A tenth of the prior is an exponential of the same mean, so that a group unlike all the
+others is believed (a robust mixture prior: Schmidli et al., Biometrics 70 (2014) 1023-1032).
+
+P(Y | rate) is the finite convolution over C, summed exactly; the posterior is computed
 on a grid of rates, averaged over the means of twenty equally likely slices of E: the interval holds
 noise, chance and doubt about E.
 
@@ -53,6 +56,9 @@ JUDGED_SCALES = 12  # noise beyond 12 scales (chance 6e-6) decides no choice
 # A neighbour's count is believed up to five times the usual: false reporters in one group must not
 # carry the rates of the groups around it.
 MOST_BELIEVED = 5.0
+# Of the prior lies in an exponential of the same mean: a group that is unlike all others is then
+# believed, where a Gamma prior alone would draw it in (the share that Schmidli et al. use).
+ROBUST_SHARE = 0.1
 SURE = 1e-6  # a standard deviation below this share of the mean is none
 LEAST_EXPOSURE = 1e-3  # of the mean: below, a rate could be anything, and the logarithm ends
 
@@ -297,8 +303,17 @@ def _posterior(
     top = max(100 * prior.mean, 10 * (max(count, 0) + 10 * noise_scale + 1) / exposure.min())
     grid = np.geomspace(1e-4 * prior.mean, top, GRID_RATES)
     density = likelihood(count, noise_scale, grid[:, None] * exposure).mean(axis=1)
-    log_prior = prior.shape * np.log(grid) - prior.rate * grid  # a log grid: one power more
+    log_prior = np.logaddexp(
+        np.log(1 - ROBUST_SHARE) + _log_gamma(grid, prior),
+        np.log(ROBUST_SHARE) + _log_gamma(grid, GammaPrior(1.0, 1.0 / prior.mean)),
+    )
     weight = density * np.exp(log_prior - log_prior.max())
     weight /= weight.sum()
     low, high = np.interp((0.05, 0.95), np.cumsum(weight) - weight / 2, grid)
     return float(weight @ grid), float(low), float(high)
+
+
+def _log_gamma(rate: Floats, prior: GammaPrior) -> Floats:
+    """Logarithm of the density of log(rate): a log grid has one power more."""
+    shape, per = prior.shape, prior.rate
+    return np.asarray(shape * np.log(per * rate) - per * rate - gammaln(shape))

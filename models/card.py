@@ -13,6 +13,14 @@ MEASURED = (
     "chosen on the same scores, which flatters F1, precision and recall a little, and average "
     "precision not at all."
 )
+# The same for the classifier of squares.
+MEASURED_SQUARES = (
+    "Measured on single chips of galleries and places that the training in question never saw; the "
+    "weights themselves are trained on all folds. Hard negatives are mistakes of earlier "
+    "detectors; random land was drawn at random and never trained on. Means over folds, by their "
+    "number of sites; intervals from resampling places. The threshold was chosen on the same "
+    "scores, which flatters the figures at it a little, and the others not at all."
+)
 SEEDS = (
     " Where a spread is given, the figure is the mean of networks trained from several seeds, and "
     "the spread is the greatest less the smallest of them."
@@ -115,7 +123,8 @@ def _figures(card: WeightsCard) -> str:
         _table(region, [f for f in card.figures if _region(f) == region], seeds)
         for region in dict.fromkeys(_region(f) for f in card.figures)
     ]
-    return "\n\n".join([*tables, MEASURED + (SEEDS if seeds else "")])
+    measured = MEASURED_SQUARES if isinstance(card.shape, PatchShape) else MEASURED
+    return "\n\n".join([*tables, measured + (SEEDS if seeds else "")])
 
 
 def _region(figure: Figure) -> str:

@@ -54,8 +54,7 @@ class ChipsFile(_Frozen):
         version: Version of those weights.
         site_class: Class of the labels: a built-in one, or a `.toml` beside the dataset file.
         licence: Licence of the weights, an SPDX expression.
-        seed: Of everything drawn at random; the seeds after it follow.
-        seeds: How often every fold is trained, to see what chance does.
+        seed: Of everything drawn at random.
         steps: Training steps.
         labelled_chips: The chips.
         folds: Patterns of gallery names by fold. Every gallery but those of random land is in one.
@@ -68,7 +67,6 @@ class ChipsFile(_Frozen):
     site_class: str
     licence: str
     seed: int = Field(default=0, ge=0)
-    seeds: int = Field(default=1, ge=1)
     steps: int = Field(ge=1)
     labelled_chips: LabelledChips
     folds: dict[str, tuple[str, ...]] = Field(min_length=2)

@@ -50,8 +50,8 @@ class PatchDetector(Detector):
     """Finds squares of `chip_px` pixels; the interface is the one of `Detector`.
 
     Every square is scored as a chip of its own, exactly as in training. Sharing the convolutions
-    between squares would be quicker, but a chip then has surroundings that training never showed:
-    of the mines that were found in chips at two false alarms, a third was found in a scene.
+    between squares would be quicker, but then every chip has surroundings that training never
+    showed, and the figures measured on chips say nothing about a scene.
     """
 
     def _place(self, weights: LoadedWeights) -> int:
@@ -82,8 +82,9 @@ class PatchDetector(Detector):
         out = torch.full(chips.shape[:2], NOT_SEEN)
         seen = masks.float().mean((2, 3, 4)) >= LEAST_USABLE
         with torch.inference_mode():
-            for part in torch.nonzero(seen).split(AT_ONCE):
-                row, col = part.T
+            places = torch.nonzero(seen)
+            for first in range(0, len(places), AT_ONCE):
+                row, col = places[first : first + AT_ONCE].T
                 views = two_views(chips[row, col].to(self.device), masks[row, col].to(self.device))
                 out[row, col] = self._squares(views.to(self._dtype)).float().cpu()
         return out

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from models.calibration import Calibration
 from models.card import card_markdown
 from models.chip_dataset import Chips, ChipsFile, load_chips
-from models.detector import Detector
 from models.familiarity import PATCH_PX, fit_familiarity, patch_statistics
 from models.fitting import Progress
 from models.network import STRIDE
@@ -25,15 +24,7 @@ from models.patch_detector import patch_halo_px
 from models.patch_figures import patch_figures
 from models.patch_fitting import PatchRecipe, fit_patches, score_chips
 from models.patch_network import PatchNet
-from models.patch_survey import (
-    GSD_M,
-    SURVEY_COLUMNS,
-    HeldOutFold,
-    PatchOperating,
-    alarms_per_1000km2,
-    operate_patches,
-    survey_table,
-)
+from models.patch_operating import GSD_M, PatchOperating, operate_patches
 from models.site_class import SiteClass, load_site_class
 from models.training import BANDS, TrainSettings
 from models.training_config import config_sha256
@@ -63,11 +54,11 @@ def train_patches(
     """Train a classifier of squares; with a fold, score what it holds out, else fill the card.
 
     With `settings.fold`, chips of that fold's galleries, of random land, and of every place seen
-    in them are kept out, and two tables are written beside `out`: `.chips.csv` (`chip, fold, seed,
-    logit`: chips scored alone) and `.survey.csv` (see `patch_survey`). Without a fold everything
-    but random land is trained on, and the card's threshold, recall, calibration and figures come
-    from the tables of all folds and seeds, in the folder named after the dataset file beside it.
-    `.config.json` is written before the first step, `.md` is the model card.
+    in them are kept out, and what is held out is scored into `.chips.csv` beside `out` (`chip,
+    fold, seed, logit`). Without a fold everything but random land is trained on, and the card's
+    threshold, recall, calibration and figures come from the tables of all folds and seeds, in the
+    folder named after the dataset file beside it. `.config.json` is written before the first step,
+    `.md` is the model card.
 
     Raises:
         DatasetError: The dataset, or a table of out-of-fold scores, cannot be used.
@@ -83,7 +74,7 @@ def train_patches(
     sha256 = config_sha256(config)
     text = json.dumps({"sha256": sha256, **config}, indent=1, sort_keys=True)
     write_text(settings.out.with_suffix(".config.json"), text + "\n")
-    tables = None if fold is not None else read_out_of_fold(settings.dataset, chips)
+    scores = None if fold is not None else read_out_of_fold(settings.dataset, chips)
     taught = chips.trained_on(fold)
     net = fit_patches(
         chips.pixels[taught],
@@ -95,10 +86,9 @@ def train_patches(
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
     card = _draft(chips, site_class, recipe.shape, sha256)
     if fold is not None:
-        held_out = HeldOutFold(fold, seed, site_class.match_tolerance_m)
-        _write_held_out(card, tensors, chips, held_out, settings.out)
-    elif tables is not None:
-        card = _finished(card, chips, site_class, *tables)
+        _write_held_out(LoadedWeights(card, as_saved(tensors), ""), chips, fold, seed, settings.out)
+    elif scores is not None:
+        card = _finished(card, chips, site_class, scores)
     save_weights(settings.out, card, tensors)
     write_text(settings.out.with_suffix(".md"), card_markdown(card, site_class))
     return settings.out
@@ -114,8 +104,8 @@ def out_of_fold_folder(dataset: Path) -> Path:
     return dataset.with_suffix("")
 
 
-def read_out_of_fold(dataset: Path, chips: Chips) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Tables of chips and of surveys of all folds and seeds; None where there is none.
+def read_out_of_fold(dataset: Path, chips: Chips) -> pd.DataFrame | None:
+    """Scores of all folds and seeds; None where there are none.
 
     Raises:
         DatasetError: A table is not one, or those of a fold or seed are missing.
@@ -124,11 +114,7 @@ def read_out_of_fold(dataset: Path, chips: Chips) -> tuple[pd.DataFrame, pd.Data
     paths = sorted(folder.glob("*.chips.csv")) if folder.is_dir() else []
     if not paths:
         return None
-    parts = [_read_csv(path, CHIP_COLUMNS) for path in paths]
-    surveys = [
-        _read_csv(path.with_name(path.name.replace(".chips.", ".survey.")), SURVEY_COLUMNS)
-        for path in paths
-    ]
+    parts = [_read_scores(path) for path in paths]
     scores = pd.concat(parts, ignore_index=True)
     seen = set(zip(scores["fold"], scores["seed"], strict=True))
     seeds = {seed for _, seed in seen}
@@ -141,15 +127,13 @@ def read_out_of_fold(dataset: Path, chips: Chips) -> tuple[pd.DataFrame, pd.Data
                 )
     if scores["chip"].max() >= len(chips.pixels):
         raise DatasetError(f"{folder} scores chips that {dataset} does not have: remove it.")
-    return scores, pd.concat(surveys, ignore_index=True)
+    return scores
 
 
-def _read_csv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    if not path.is_file():
-        raise DatasetError(f"There is no table {path}: train that fold again.")
+def _read_scores(path: Path) -> pd.DataFrame:
     frame = pd.read_csv(path)
-    if tuple(frame.columns) != columns:
-        raise DatasetError(f"{path} has the columns {list(frame)}, not {list(columns)}.")
+    if tuple(frame.columns) != CHIP_COLUMNS:
+        raise DatasetError(f"{path} has the columns {list(frame)}, not {list(CHIP_COLUMNS)}.")
     return frame
 
 
@@ -226,30 +210,20 @@ def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) 
     )
 
 
-def _write_held_out(
-    card: WeightsCard,
-    tensors: dict[str, NDArray[Any]],
-    chips: Chips,
-    held_out: HeldOutFold,
-    out: Path,
-) -> None:
+def _write_held_out(weights: LoadedWeights, chips: Chips, fold: int, seed: int, out: Path) -> None:
     """Score what was held out, with tensors as they will be saved."""
-    weights = LoadedWeights(card, as_saved(tensors), "")
-    index = np.flatnonzero((chips.fold == held_out.fold) | chips.random_land)
+    index = np.flatnonzero((chips.fold == fold) | chips.random_land)
     logits = score_chips(_network(weights), chips.pixels[index])
-    scored = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "chip": index,
-            "fold": chips.fold_names[held_out.fold],
-            "seed": held_out.seed,
+            "fold": chips.fold_names[fold],
+            "seed": seed,
             "logit": np.round(logits, LOGIT_DECIMALS),
         }
     )
-    detector = Detector.of(weights, "cpu", "fp32")
-    seen = survey_table(detector, chips, held_out)
-    for suffix, table in ((".chips.csv", scored), (".survey.csv", seen)):
-        with atomic_path(out.with_suffix(suffix)) as temporary:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic_path(out.with_suffix(".chips.csv")) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _network(weights: LoadedWeights) -> PatchNet:
@@ -261,38 +235,30 @@ def _network(weights: LoadedWeights) -> PatchNet:
 
 
 def _finished(
-    card: WeightsCard,
-    chips: Chips,
-    site_class: SiteClass,
-    scores: pd.DataFrame,
-    surveys: pd.DataFrame,
+    card: WeightsCard, chips: Chips, site_class: SiteClass, scores: pd.DataFrame
 ) -> WeightsCard:
     """The card with what the folds say."""
-    operating = operate_patches(surveys, site_class)
+    operating = operate_patches(scores, chips, site_class)
     return card.model_copy(
         update={
             "threshold": operating.threshold,
             "recall": operating.recall,
             "calibration": operating.calibration,
-            "figures": (*patch_figures(scores, chips), *_survey_figures(operating, surveys)),
+            "figures": (*patch_figures(scores, chips), *_at_threshold(operating)),
             "familiarity": _familiarity(chips),
         }
     )
 
 
-def _survey_figures(operating: PatchOperating, surveys: pd.DataFrame) -> tuple[Figure, ...]:
+def _at_threshold(operating: PatchOperating) -> tuple[Figure, ...]:
     recall = operating.recall
-    alarms = alarms_per_1000km2(surveys, operating.threshold)
     return (
         Figure(
-            name="laid out as a scene: recall at the threshold",
-            value=recall.mean,
-            low=recall.low,
-            high=recall.high,
+            name="at the threshold: recall", value=recall.mean, low=recall.low, high=recall.high
         ),
         Figure(
-            name="laid out as a scene: false alarms per 1,000 km2 of random land",
-            value=round(alarms, 1),
+            name="at the threshold: chips of random land taken for sites, per 1,000 km2",
+            value=operating.alarms_per_1000km2,
         ),
     )
 

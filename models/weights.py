@@ -286,7 +286,8 @@ def _digest(card: str, tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _compact(array: NDArray[Any]) -> NDArray[Any]:
-    return array.astype(np.float16) if array.dtype.kind == "f" else array
+    """Half precision, in C order: safetensors writes a strided array's memory as it lies."""
+    return np.ascontiguousarray(array, np.float16 if array.dtype.kind == "f" else array.dtype)
 
 
 def _expand(array: NDArray[Any]) -> NDArray[Any]:

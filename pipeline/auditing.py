@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import shapely
+from pydantic import ValidationError
 
 from maps.audit_estimate import (
     DESIGN_FILE,
@@ -41,7 +42,8 @@ SHEET_COLUMNS = (
 )
 QUESTIONS = {
     True: "Is there a {title} at the middle of this square? yes / no / could not tell",
-    False: "How many {title}s stand in this square beside the known ones? "
+    # By its middle a site lies in one square only: else those on borders would count twice.
+    False: "How many {title}s have their middle in this square, beside the known ones? "
     "a number / not imaged / could not tell",
 }
 
@@ -69,11 +71,12 @@ def sample_run(run_folder: Path, n: int, out: Path, seed: int) -> str:
     survey = manifest["survey"]
     region = shapely.from_wkb(survey["region"]["wkb"])
     design = draw_sample(make_frame(coverage, sites, region), n, seed)
-    site_class = SiteClass.model_validate(survey["site_class"])
+    site_class = _class_of(run_folder, survey["site_class"])
     out.mkdir(parents=True, exist_ok=True)
     out.chmod(OPERATOR_ONLY)
     notes = {"sites_sha256": sha256_file(run_folder / "sites.parquet"), "seed": str(seed)}
     write_table(design, out / DESIGN_FILE, AUDIT_DESIGN, notes)
+    (out / DESIGN_FILE).chmod(FOR_OWNER)
     _write_sheet(design, sites, site_class, out / SHEET_FILE)
     drawn = [f"{name} {size}" for name, size in design.groupby("stratum").size().items()]
     return (
@@ -81,6 +84,18 @@ def sample_run(run_folder: Path, n: int, out: Path, seed: int) -> str:
         f"Mark {out / SHEET_FILE} in the column mark; keep it and {DESIGN_FILE} to yourself: "
         "it holds places."
     )
+
+
+def _class_of(run_folder: Path, described: object) -> SiteClass:
+    """The class as the manifest holds it; an earlier version of the program wrote other keys."""
+    try:
+        return SiteClass.model_validate(described)
+    except ValidationError as error:
+        key = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RunFolderError(
+            f"{run_folder} was made by another version of Kilnlight (site class, {key}): "
+            "survey again with this one."
+        ) from error
 
 
 def estimate_audit(folder: Path) -> str:

@@ -23,7 +23,7 @@ from models.weights import WeightsCard
 from pipeline.cautions import cautions
 from pipeline.config import RunSettings
 from pipeline.hotspot_tables import Boundaries, make_hotspot_tables, write_hotspot_tables
-from pipeline.partitions import partition_of_survey
+from pipeline.partitions import write_partition_of_survey
 from pipeline.priorities import make_lists, write_operator_list
 from pipeline.survey import Survey, SurveyPlan
 from tiles.cells import CellGrid
@@ -36,7 +36,7 @@ from tiles.noised_counts import (
     VECTOR_NOTE,
     YEAR_NOTE,
 )
-from tiles.partition import USUAL_RULE, partition_sha256, read_partition, write_partition
+from tiles.partition import partition_sha256, read_partition
 from tiles.region import UNDATED, Period
 from tiles.tables import read_notes, read_table, write_table
 
@@ -66,9 +66,9 @@ def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
     """
     Boundaries.read(settings.districts, settings.places, settings.audit)
     ours = CellGrid().cells_of(plan.region.polygon)["cell_id"]
-    if settings.priority.access is not None:
-        read_access(settings.priority.access, list(ours))
     if settings.partition is None:
+        if settings.priority.access is not None:
+            read_access(settings.priority.access, list(ours))
         if settings.noised_counts is not None:
             raise ConfigError(
                 f"{settings.noised_counts} belongs to a partition: give it with --partition."
@@ -81,6 +81,7 @@ def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
             f"{settings.partition} holds {ours.isin(known).sum()} of this region's {len(ours)} "
             "cells: give the partition that was built for it."
         )
+    _access(settings, partition)
     take_release(settings, plan, partition, partition_sha256(settings.partition))
 
 
@@ -168,7 +169,7 @@ def take_partition(
     """Put the partition into the run folder: the given one, or one of this survey's sites."""
     path = folder / PARTITION_FILE
     if settings.partition is None:
-        write_partition(partition_of_survey(sites, coverage, USUAL_RULE), path)
+        write_partition_of_survey(sites, coverage, path)
     elif settings.partition.resolve() != path.resolve():
         with atomic_path(path) as temporary:
             shutil.copyfile(settings.partition, temporary)

@@ -18,6 +18,7 @@ from tiles.partition import (
     K_SITES,
     MIN_PEOPLE,
     REST,
+    USUAL_RULE,
     Rule,
     build_partition,
     partition_sha256,
@@ -29,6 +30,8 @@ from tiles.partition_versions import next_version
 from tiles.population import with_people
 from tiles.region import read_region
 from tiles.tables import read_table
+
+FROM_DETECTIONS = {"sites": "detections"}  # a note: what the real sites were counted from
 
 
 class PartitionSettings(BaseModel):
@@ -94,7 +97,7 @@ def make_partition(settings: PartitionSettings) -> str:
         raise ReleaseError(f"{settings.out} is there already: a partition is made once and kept.")
     rule = Rule(settings.k, settings.min_people)
     evidence = _evidence(settings)
-    notes = {**evidence.notes, "k": str(rule.k), **version_notes(settings.previous)}
+    notes = _notes(evidence.notes, rule) | version_notes(settings.previous)
     if settings.previous:
         earlier = [read_partition(path) for path in settings.previous]
         partition = next_version(evidence.sites, evidence.cells, earlier, rule)
@@ -104,11 +107,14 @@ def make_partition(settings: PartitionSettings) -> str:
     return _words(partition, rule, settings.out)
 
 
-def partition_of_survey(
-    sites: pd.DataFrame, coverage: pd.DataFrame, rule: Rule
-) -> gpd.GeoDataFrame:
-    """Build the partition of a survey's own sites."""
-    return build_partition(sites, cells_of_survey(coverage), rule)
+def write_partition_of_survey(sites: pd.DataFrame, coverage: pd.DataFrame, path: Path) -> None:
+    """Write what `kilnlight partition build` makes of a survey, unless it is told otherwise."""
+    partition = build_partition(sites, cells_of_survey(coverage), USUAL_RULE)
+    write_partition(partition, path, _notes(FROM_DETECTIONS, USUAL_RULE))
+
+
+def _notes(evidence: dict[str, str], rule: Rule) -> dict[str, str]:
+    return {**evidence, "k": str(rule.k)}
 
 
 def cells_of_survey(coverage: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +124,7 @@ def cells_of_survey(coverage: pd.DataFrame) -> pd.DataFrame:
 
 def _evidence(settings: PartitionSettings) -> _Evidence:
     run_folder = settings.run_folder
-    notes = {"sites": "detections"}
+    notes = FROM_DETECTIONS
     if run_folder is not None:
         cells = cells_of_survey(read_table(run_folder / "coverage.parquet", COVERAGE))
         sites = read_table(run_folder / "sites.parquet", SITES)

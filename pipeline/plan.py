@@ -40,6 +40,7 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
     path = settings.weights or weights_of(site_class)
     weights = load_weights(path)
     check_class(weights.card, site_class, path)
+    check_judged(weights.card, path)
     check_bands(weights.card, NETWORK_BANDS)
     limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
     catalog = find_scenes(settings.imagery, limits, settings.band_numbers)
@@ -81,6 +82,20 @@ def check_class(card: WeightsCard, site_class: SiteClass, path: Path) -> None:
             f"{path} works at {card.gsd_m:g} m, and the class {site_class.name} is seen at "
             f"{site_class.gsd_m.low:g} to {site_class.gsd_m.high:g} m: give other --weights, or "
             "correct gsd_m in the class."
+        )
+
+
+def check_judged(card: WeightsCard, path: Path) -> None:
+    """Refuse weights of which nobody knows how much they find: no expected number would hold.
+
+    Raises:
+        WeightsError: they were trained without places held out to judge them by.
+    """
+    if card.recall.mean <= 0:
+        raise WeightsError(
+            f"{path} do not say how much they find: nothing was held out as `validate` when they "
+            "were trained, and no `out_of_fold` scores were given; name either in the dataset "
+            "file, and train again."
         )
 
 

@@ -13,7 +13,7 @@ def audit_sample(
     run_folder: Annotated[Path, typer.Argument(help="A finished run folder.")],
     n: Annotated[int, typer.Option("--n", help="Chips to draw; 200 is usual.")],
     out: Annotated[Path, typer.Option(help="Folder for the sheet to mark; not to publish.")],
-    seed: Annotated[int, typer.Option(help="Same seed, same chips.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same chips.")] = 1,
 ) -> None:
     """Draw places and ground with known probabilities, and write a sheet to mark by eye."""
     from pipeline.auditing import sample_run

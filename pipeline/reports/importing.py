@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.reports.formats import AUTO, FORMATS
 from pipeline.reports.formats.base import Format
@@ -22,6 +21,7 @@ from pipeline.reports.keys import KeyFolder, check_apart, make_private_folder
 from pipeline.reports.pseudonym import NoCountryError, Pseudonyms
 from pipeline.reports.record import CanonicalReport, RawReport, Reason
 from pipeline.reports.screening import Draft, Ground, Reader
+from pipeline.reports.settings import GivenPeriod
 from pipeline.reports.source import SourceSettings, read_source
 from pipeline.reports.store import (
     Line,
@@ -36,10 +36,6 @@ from tiles.errors import ReportError
 from tiles.region import Period, read_region
 
 BATCH = 1000  # rows whose places are compared with the region together
-
-
-def _period(value: object) -> object:
-    return Period.parse(value) if isinstance(value, str) else value
 
 
 class ImportSettings(BaseModel):
@@ -62,7 +58,7 @@ class ImportSettings(BaseModel):
     format: str = AUTO
     store: Path
     keys: Path
-    period: Annotated[Period, BeforeValidator(_period)]
+    period: GivenPeriod
     source: Path | None = None
     region: Path | None = None
     today: date | None = None
@@ -109,12 +105,8 @@ def import_reports(settings: ImportSettings) -> ImportSummary:
         if begun:
             keys.begin()
         run = _Import(settings, keys, files, ground)
-        try:
-            rewrite(settings.store, keys, run.lines)
-        except BaseException:
-            if begun:  # nothing was encrypted with it, and it must not stop the next attempt
-                keys.identity_file.unlink(missing_ok=True)
-            raise
+        rewrite(settings.store, keys, run.lines)
+        keys.end_beginning()
     return run.summary()
 
 

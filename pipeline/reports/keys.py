@@ -2,6 +2,7 @@
 
     identity.txt             age identity (X25519) that reads the store; two while it is exchanged
     2025-11_2026-06.key      HMAC key of one period, destroyed when the period closes
+    2025-11_2026-06.reporters.released   name of the period's release, whichever ledger it is in
 
 The folder is kept apart from the store and from every run folder: whoever holds only one of the
 two learns nothing about who reported.
@@ -9,6 +10,7 @@ two learns nothing about who reported.
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +19,14 @@ from pathlib import Path
 
 from pyrage import IdentityError, x25519
 
+from pipeline.reports.durable import sync_folder
 from tiles.errors import ReportError
 from tiles.files import atomic_path
 from tiles.region import Period
 
 KEY_BYTES = 32  # as long as the output of SHA-256, which HMAC-SHA256 makes full use of (RFC 2104)
 IDENTITY = "identity.txt"
+NO_STORE_YET = "# opens no store yet\n"  # begins the identity file while a first import runs
 RUN_FILES = ("run.toml", "manifest.json")  # either of them marks a run folder
 
 
@@ -51,18 +55,31 @@ class KeyFolder:
         return found
 
     def begin(self) -> None:
-        """Create the folder (0700) and its identity (0600).
+        """Create the folder (0700) and its identity (0600), noted as one that opens no store yet.
+
+        Until `end_beginning`, the identity that a failed or killed import left is taken up again.
 
         Raises:
             ReportError: there is an identity already, which is another store's.
         """
+        if self._is_beginning():
+            return
         if self.identity_file.exists():
             raise ReportError(
                 f"{self.path} holds the keys of another store: give every store a folder of its "
                 "own, or the path of the store that these keys open."
             )
         make_private_folder(self.path)
-        self._write_identities([x25519.Identity.generate()])
+        self._write_identities([x25519.Identity.generate()], NO_STORE_YET)
+
+    def end_beginning(self) -> None:
+        """Note that a store is there which the identity opens."""
+        if self._is_beginning():
+            self._write_identities(self.identities())
+
+    def _is_beginning(self) -> bool:
+        path = self.identity_file
+        return path.exists() and _read_private(path).startswith(NO_STORE_YET.encode())
 
     def add_identity(self) -> None:
         """Put a new identity before the present ones; the next rewriting of the store uses it."""
@@ -72,9 +89,9 @@ class KeyFolder:
         """Keep only the newest identity; what only older ones could read is unreadable now."""
         self._write_identities(self.identities()[:1])
 
-    def _write_identities(self, identities: list[x25519.Identity]) -> None:
+    def _write_identities(self, identities: list[x25519.Identity], note: str = "") -> None:
         text = "".join(f"# public key: {one.to_public()}\n{one}\n" for one in identities)
-        write_private(self.identity_file, text.encode("ascii"))
+        write_private(self.identity_file, f"{note}{text}".encode("ascii"))
 
     def period_file(self, period: Period) -> Path:
         """The file of a period's HMAC key."""
@@ -117,6 +134,29 @@ class KeyFolder:
         path.unlink()
         sync_folder(self.path)
 
+    def release_of(self, period: Period, vector: str) -> str | None:
+        """Return the name of the release that was made of a period, None where there was none."""
+        path = self._release_file(period, vector)
+        return _read_private(path).decode("ascii", "replace").strip() if path.exists() else None
+
+    def note_release(self, period: Period, vector: str, release_id: str) -> None:
+        """Note that a period was released; it stays when the period closes.
+
+        Raises:
+            ReportError: it cannot be written.
+        """
+        path = self._release_file(period, vector)
+        try:
+            write_private(path, f"{release_id}\n".encode("ascii"))
+        except OSError as error:
+            raise ReportError(
+                f"{path} cannot be written ({error.strerror}): the release is recorded; make room "
+                "and run the same command again."
+            ) from None
+
+    def _release_file(self, period: Period, vector: str) -> Path:
+        return self.period_file(period).with_suffix(f".{vector}.released")
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against any other command that changes the store or its keys.
@@ -133,6 +173,8 @@ class KeyFolder:
             ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self.identity_file.exists():  # else it is some other folder
+                remove_leftovers(self.path)
             yield
         except BlockingIOError:
             raise ReportError(
@@ -176,6 +218,19 @@ def open_private(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
+def remove_leftovers(folder: Path, file: str = "") -> None:
+    """Remove what killed commands left of a file, of every file when none is named.
+
+    They hold reports and keys that should be gone. Only for the holder of the lock: such a file
+    (`tiles.files.atomic_path`) can also be the work of a command that lives.
+    """
+    stem, suffix = re.escape(Path(file).stem), re.escape(Path(file).suffix)
+    name = re.compile(rf"\.{stem or '.+'}\.\d+\.part{suffix or '.*'}")
+    for path in folder.iterdir():
+        if name.fullmatch(path.name):
+            path.unlink()
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file of mode 0600, whole or not at all; when this returns it is on the disk."""
     with atomic_path(path) as temporary, os.fdopen(open_private(temporary), "wb") as stream:
@@ -183,15 +238,6 @@ def write_private(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names created, replaced or removed in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_private(path: Path) -> bytes:

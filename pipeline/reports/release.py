@@ -3,10 +3,11 @@
 The order is what makes it safe; each step runs only when all before it have succeeded:
 
 1. Read and check the partition and all reports. Bad input ends here, nothing written.
-2. Lock and check the ledger: chain, head, months, partition, budget. A refusal ends here, nothing
-   drawn.
+2. Lock and check the ledger: chain, head, months, partition, budget; and that the store's keys
+   note no release of this period, under whatever ledger. A refusal ends here, nothing drawn.
 3. Draw (`draw`), and write the table to a hidden folder (mode 0700).
 4. Append the release with the SHA-256 of its counts to the ledger; wait until it is on the disk.
+   Note it beside the keys.
 5. Rename the file to its name.
 
 Killed before 4 is done, nothing is recorded and nothing is visible: the hidden draw was seen by
@@ -21,7 +22,8 @@ when none counts: that a file exists would tell as much as a count without noise
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +39,8 @@ from pipeline.reports.counting import (
     exact_vector,
     sensitivity,
 )
-from pipeline.reports.intake import Gate, Intake, closed_gate, read_reports
+from pipeline.reports.intake import Gate, Intake, closed_gate, is_store, read_reports
+from pipeline.reports.keys import KeyFolder
 from pipeline.reports.ledger import Ledger, LedgerLine, Vector, open_ledger
 from pipeline.reports.noise import Noise
 from pipeline.reports.settings import ReleaseSettings
@@ -102,7 +105,7 @@ def release_counts(settings: ReleaseSettings) -> ReleaseSummary:
     partition = _read_checked_partition(settings)
     layout = Layout.of(partition, settings.industries)
     intake = _read(settings)
-    with open_ledger(settings.ledger) as ledger:
+    with _held_keys(settings) as keys, open_ledger(settings.ledger) as ledger:
         if settings.output.exists():
             raise ReleaseError(
                 f"{settings.output} is there already: give another name, since released counts "
@@ -112,10 +115,12 @@ def release_counts(settings: ReleaseSettings) -> ReleaseSummary:
         line = _interrupted(settings, ledger)
         resumed = line is not None
         if line is None:
-            _check_account(settings, ledger)
+            _check_account(settings, ledger, keys)
             noise = noise_for(settings, intake)
             rows = _rows(partition, layout, draw(intake, layout, settings.anonymous_cap, noise))
             line = _record(settings, ledger, rows, noise)
+        if keys is not None:
+            keys.note_release(settings.period, settings.vector, line.release_id)
         Staged(settings.output, settings.ledger).make_visible()
         return ReleaseSummary(
             release_id=line.release_id,
@@ -187,7 +192,18 @@ def _note(intake: Intake, layout: Layout, vector: Vector) -> str | None:
     return f"no report could be counted: {closed_gate(intake.passed) or Gate.GROUP}"
 
 
-def _check_account(settings: ReleaseSettings, ledger: Ledger) -> None:
+@contextmanager
+def _held_keys(settings: ReleaseSettings) -> Iterator[KeyFolder | None]:
+    """Hold the store's keys against other commands until the block ends; a plain CSV has none."""
+    if settings.keys is None or not is_store(settings.reports):
+        yield None
+        return
+    keys = KeyFolder(settings.keys)
+    with keys.locked():
+        yield keys
+
+
+def _check_account(settings: ReleaseSettings, ledger: Ledger, keys: KeyFolder | None) -> None:
     follows = earlier_versions(settings.partition)
     ledger.check_allows(
         settings.period,
@@ -196,6 +212,13 @@ def _check_account(settings: ReleaseSettings, ledger: Ledger) -> None:
         settings.epsilon,
         settings.max_epsilon_a_year,
     )
+    noted = None if keys is None else keys.release_of(settings.period, settings.vector)
+    if noted is not None:
+        raise ReleaseError(
+            f"{settings.period} of store {settings.reports} was released before, as release "
+            f"{noted}, which ledger {settings.ledger} does not hold: give the ledger that does, or "
+            "restore it from your copy; a second draw would let the noise be averaged away."
+        )
 
 
 def _interrupted(settings: ReleaseSettings, ledger: Ledger) -> LedgerLine | None:

@@ -21,6 +21,9 @@ def _period(value: object) -> object:
     return Period.parse(value) if isinstance(value, str) else value
 
 
+GivenPeriod = Annotated[Period, BeforeValidator(_period)]  # as 2025-11/2026-06, or a Period
+
+
 class ReleaseSettings(BaseModel):
     """What `kilnlight reports release` is told; unknown keys are refused.
 
@@ -43,7 +46,7 @@ class ReleaseSettings(BaseModel):
     reports: Path
     keys: Path | None = None
     partition: Path
-    period: Annotated[Period, BeforeValidator(_period)]
+    period: GivenPeriod
     ledger: Path
     output: Path
     industries: tuple[str, ...] = (KILN_INDUSTRY,)

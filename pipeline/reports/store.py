@@ -11,7 +11,8 @@ of one member:
     {"report": {"period", ...}}              a canonical report
     {"refused": {"period", "source", "number", "reason"}}  a row that was not taken; no id of it
     {"purged": {"before"}}                   months before this one are not taken again
-    {"withdrawn": {"period", "kind", "digest"}}  so that the next export does not bring it back
+    {"withdrawn": {"period", "digest"}}      so that the next export does not bring it back
+    {"padding": {"zeros"}}                   the last line: fills up to a multiple of `PADDED_TO`
 """
 
 import json
@@ -25,7 +26,13 @@ from typing import IO, Any
 
 import pyrage
 
-from pipeline.reports.keys import KeyFolder, make_private_folder, open_private, sync_folder
+from pipeline.reports.durable import sync_folder
+from pipeline.reports.keys import (
+    KeyFolder,
+    make_private_folder,
+    open_private,
+    remove_leftovers,
+)
 from pipeline.reports.record import CanonicalReport
 from tiles.errors import ReportError
 from tiles.files import atomic_path
@@ -33,6 +40,9 @@ from tiles.region import Period
 
 FIRST = {"kilnlight_reports": 1}  # the first line, with the version of what follows
 AGE_MAGIC = b"age-encryption.org/v1"  # first bytes of every age file (C2SP age specification)
+# Ciphertext is as long as what it hides: unpadded, a list of files (a backup's, a cloud's) would
+# tell how many reports there are, and how many a withdrawal took out. Some 3,000 reports.
+PADDED_TO = 1 << 20
 Line = dict[str, dict[str, Any]]
 
 
@@ -109,7 +119,9 @@ def lines(store: Path, keys: KeyFolder) -> Iterator[Line]:
         if first and _json(first) != FIRST:
             raise ReportError(f"store {store} is of another version: use the program of its time.")
         for raw in stream:
-            yield _parse(raw, store)
+            line = _parse(raw, store)
+            if "padding" not in line:
+                yield line
 
 
 def rewrite(
@@ -117,7 +129,7 @@ def rewrite(
 ) -> None:
     """Replace a store by what `change` makes of its lines, whole or not at all.
 
-    A store that is not there is begun.
+    A store that is not there is begun. The caller holds the lock of the keys.
 
     Raises:
         ReportError: as `lines`, or the file cannot be written. Whatever `change` raises leaves the
@@ -128,6 +140,7 @@ def rewrite(
     source = _Source(_encoded(change(before)))
     try:
         make_private_folder(store.parent)
+        remove_leftovers(store.parent, store.name)
         with (
             atomic_path(store) as temporary,
             os.fdopen(open_private(temporary), "wb") as stream,
@@ -186,9 +199,19 @@ FIELDS = tuple(CanonicalReport.__dataclass_fields__)
 
 def _encoded(entries: Iterable[Line]) -> Iterator[bytes]:
     encode = json.JSONEncoder(separators=(",", ":")).encode
-    yield f"{json.dumps(FIRST)}\n".encode()
+    first = f"{json.dumps(FIRST)}\n".encode()
+    yield first
+    length = len(first)
     for entry in entries:
-        yield f"{encode(entry)}\n".encode()
+        piece = f"{encode(entry)}\n".encode()
+        yield piece
+        length += len(piece)
+    frame = len(_padding(0))
+    yield _padding(-(length + frame) % PADDED_TO)
+
+
+def _padding(zeros: int) -> bytes:
+    return b'{"padding":{"zeros":"%s"}}\n' % (b"0" * zeros)
 
 
 def _parse(raw: bytes, store: Path) -> Line:

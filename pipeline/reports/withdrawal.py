@@ -57,7 +57,8 @@ class Who:
         """
         kind = next((one for one in get_args(By) if one == by), None)
         if kind is None:
-            raise ReportError(f"{by!r} is no way to name a person: use {', '.join(get_args(By))}.")
+            # Not quoted: somebody may have typed the number itself.
+            raise ReportError(f"this is no way to name a person: use {', '.join(get_args(By))}.")
         if kind in ("id", "report") and source is None:
             raise ReportError("an id belongs to a source: give its settings with --source.")
         return cls(kind, value, source)

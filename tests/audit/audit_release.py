@@ -102,7 +102,7 @@ def test_every_planted_bug_shows(blocks, bug, monkeypatch):
     folder, names = blocks
     plant(bug, monkeypatch)
     tag = bug.replace(" ", "-").replace("/", "")
-    pair = [drawn(folder, names, name, RELEASES // 3, tag) for name in ("with", "without")]
+    pair = [drawn(folder, names, name, RELEASES, tag) for name in ("with", "without")]
     bound = loss_at_least(pair)
     print(f"\n{bug}: epsilon at least {bound:.2f}")
     assert bound > EPSILON

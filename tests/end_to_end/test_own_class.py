@@ -157,7 +157,7 @@ def settings(folder, out, **changes):
 def test_a_class_of_ones_own_is_trained_and_surveyed_without_code(own, tmp_path):
     folder, ovens = own
     card = load_card(folder / "own.safetensors")
-    assert (card.name, card.site_class) == ("charcoal_ovens", "charcoal_oven")
+    assert (card.name, card.site_class) == ("charcoal_ovens-own", "charcoal_oven")
     assert card.recall.mean > 0.8
     summary = run(settings(folder, tmp_path / "run"), Screen(quiet=True))
     sites = read_table(tmp_path / "run" / "sites.parquet", SITES)

@@ -22,6 +22,8 @@ def test_the_log_says_what_the_tables_say(survey, log):
     assert f"{hot} of {tested} tested cells are hot" in text
     assert "within 15.0 km of a cell, 29 where none is missing" in text
     assert f"{survey.cells['n_sites'].sum():,}. Reports play no part." in text
+    empty = (survey.hotspots["cluster_id"].notna() & (survey.hotspots["n_sites"] == 0)).sum()
+    assert f"{empty} of the hot cells hold no site themselves" in text
 
 
 def test_the_log_names_no_place_and_can_stand_in_public(log):

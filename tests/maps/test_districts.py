@@ -96,6 +96,23 @@ def test_a_district_partly_surveyed_or_hardly_searched_says_so(survey):
     assert inside["workers"].endswith("thousands")
 
 
+def test_a_district_that_only_a_site_beyond_the_edge_reaches_has_no_figure(survey):
+    west, south, east, north = survey.region.polygon.bounds
+    sites = survey.sites.copy()
+    sites.loc[0, ["lon", "lat"]] = [east + 0.001, (south + north) / 2]
+    sites.loc[0, "cell_id"] = "5000_765_4979"  # at the region's edge, and it reaches beyond
+    assert "5000_765_4979" in set(survey.cells["cell_id"])
+    districts = districts_of(
+        {"In": (west, south, east, north), "Out": (east, south, east + 1, north)}
+    )
+    ground = district_ground(survey.cells, sites, districts, survey.region.polygon)
+    table = district_figures(survey.cells, sites, districts, ground, KILNS, PERIOD)
+    beyond = table.set_index("district").loc["Out"]
+    assert beyond["surveyed_km2"] == 0
+    assert beyond[["expected_sites", "per_1000km2", "workers"]].isna().all()
+    assert beyond["note"].startswith("no figure: under 20 % of the ground was searched")
+
+
 def test_districts_elsewhere_are_refused(survey):
     with pytest.raises(RegionError, match="none of the 1 districts reaches into the surveyed"):
         figures(survey, districts_of({"Far": (10, 10, 11, 11)}))

@@ -35,6 +35,7 @@ def folder(survey, tmp_path_factory):
         update={
             "region_name": "<script>window.hacked=1</script>",
             "cautions": ("The first caution.", "The second caution."),
+            "release": survey.facts.release.model_copy(update={"ledger_head_sha256": 64 * "f"}),
         }
     )
     publish(groups, survey.cells, survey.sites, facts, folder)

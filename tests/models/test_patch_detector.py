@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from models.chip_dataset import load_chips
 from models.detection import ArrayWindow, PixelBoxes, PixelOrigin
 from models.detector import Detector, Precision
 from models.patch_detector import STEP_PX, SUPPRESSION_SHARE, PatchDetector, decode_squares
 from models.patch_fitting import score_chips
-from models.weights import save_weights
+from models.weights import default_weights, save_weights
 from tests.models.made_up_chips import make_patch_weights
 from tests.models.made_up_models import made_up_land, make_card, make_weights
 from tests.models.test_detector import detect_in_cores
@@ -120,3 +121,22 @@ def test_a_card_of_squares_is_read_back_as_one() -> None:
     assert type(card).model_validate_json(card.model_dump_json()) == card
     boxes = make_card()
     assert type(boxes).model_validate_json(boxes.model_dump_json()) == boxes
+
+
+def test_the_shipped_weights_are_whole_and_free() -> None:
+    detector = Detector.load(default_weights("gold_mine"), device="cpu", precision="fp32")
+    assert isinstance(detector, PatchDetector)
+    assert (detector.card.site_class, detector.card.licence) == ("gold_mine", "Apache-2.0")
+    assert detector.card.calibration.n_true == 3207
+    assert 0 < detector.card.recall.low < detector.card.recall.high < 1
+
+
+@pytest.mark.real_data
+def test_the_shipped_weights_tell_mines_from_random_land(shared_data: Path) -> None:
+    """In sample for the mines; random land was never trained on."""
+    chips = load_chips(Path("models/datasets/gold_mine.toml"), shared_data)
+    detector = Detector.load(default_weights("gold_mine"), device="cpu", precision="fp32")
+    assert isinstance(detector, PatchDetector)
+    mines = score_chips(detector._squares, chips.pixels[chips.is_site][::20])
+    land = score_chips(detector._squares, chips.pixels[chips.random_land][::10])
+    assert (mines[:, None] > land).mean() > 0.93

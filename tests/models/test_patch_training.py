@@ -13,11 +13,11 @@ from models.detector import Detector
 from models.fitting import Progress
 from models.patch_figures import HARD, RANDOM
 from models.patch_fitting import PatchRecipe, augment_chips, fit_patches, score_chips
-from models.patch_survey import HeldOutFold, operate_patches, survey_table
+from models.patch_operating import operate_patches
 from models.patch_training import read_out_of_fold, train_patches
 from models.site_class import load_site_class
 from models.training import TrainSettings
-from models.weights import load_card
+from models.weights import load_card, load_weights
 from tests.models.made_up_chips import (
     SMALL_PATCHES,
     dig,
@@ -105,6 +105,7 @@ def test_folds_fill_the_card_of_the_weights_trained_on_all(
     assert {source.name for source in card.familiarity.sources} == {"early", "late"}
     assert card.config_sha256 in out.with_suffix(".config.json").read_text()
     assert "classifier of squares of 32 px" in out.with_suffix(".md").read_text()
+    assert load_weights(out).card == card  # the digest fits what was written
     before = out.read_bytes()
     train_patches(settings(out))
     assert out.read_bytes() == before
@@ -133,52 +134,44 @@ def test_tables_of_folds_must_be_tables_of_folds(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="has the columns"):
         read_out_of_fold(dataset, chips)
     (tmp_path / "pits/early.chips.csv").write_text("chip,fold,seed,logit\n0,early,0,1.0\n")
-    with pytest.raises(DatasetError, match="no table"):
+    with pytest.raises(DatasetError, match="lacks the scores of fold 'late'"):
         read_out_of_fold(dataset, chips)
 
 
-def test_a_survey_of_chips_counts_every_site_and_false_alarms_by_area(tmp_path: Path) -> None:
-    chips = load_chips(write_dataset(tmp_path), tmp_path)
-    detector = Detector.of(make_patch_weights(), "cpu", "fp32")
-    table = survey_table(detector, chips, HeldOutFold(0, 5, 160.0))
-    assert table["is_site"].sum() == 12
-    assert set(table["seed"]) == {5}
-    assert set(table["fold"]) == {"early"}
-    # Twelve sites against twelve chips of random land of 320 m: 1,000 km2 / 0.1024 km2.
-    assert table["per_1000km2"].iloc[0] == pytest.approx(9765.62, abs=0.01)
-    assert set(table.loc[table["is_site"], "place"]) == set(chips.place[:12])
-    assert detector.threshold == 0.3
-
-
-def made_up_table() -> pd.DataFrame:
-    """90 of 100 sites at 0.8, ten never found; 200 false alarms at 0.2, two at 0.8, on 50 km2."""
-    score = [0.8] * 90 + [0.0] * 10 + [0.2] * 200 + [0.8] * 2
-    return pd.DataFrame(
-        {
-            "score": score,
-            "is_site": [True] * 100 + [False] * 202,
-            "per_1000km2": 2000.0,
-            "place": np.arange(302),
-            "fold": "early",
-            "seed": 0,
-        }
-    )
-
-
-def test_threshold_and_probabilities_are_those_of_the_stated_prevalence() -> None:
+def test_threshold_and_probabilities_are_those_of_the_stated_prevalence(tmp_path: Path) -> None:
+    """Nine in ten sites score 0.8; one chip of random land in fifty does, half of them 0.2."""
+    chips = load_chips(write_dataset(tmp_path, per_gallery=100), tmp_path)
+    tables = []
+    for fold, name in enumerate(chips.fold_names):
+        index = np.flatnonzero((chips.fold == fold) | chips.random_land)
+        number = np.arange(len(index))
+        score = np.where(chips.is_site[index], np.where(number % 10, 0.8, 0.02), 0.02)
+        land = chips.random_land[index]
+        score[land] = np.where(number[land] % 50 == 0, 0.8, np.where(number[land] % 2, 0.2, 0.02))
+        logit = np.log(score / (1 - score))
+        tables.append(pd.DataFrame({"chip": index, "fold": name, "seed": 0, "logit": logit}))
     mine = load_site_class("gold_mine")
-    operating = operate_patches(made_up_table(), mine)
+    operating = operate_patches(pd.concat(tables), chips, mine)
     assert operating.threshold == 0.2  # above the many false alarms, the lowest of equals
     assert operating.recall.mean == 0.9
-    # 27 of 30 sites are found per 1,000 km2, and 2 false alarms on 50 km2 are 40: 27 / 67.
-    p = operating.calibration.probabilities(np.array([0.8])).p[0]
-    assert p == pytest.approx(27 / 67, abs=0.03)
+    # One chip of 0.1024 km2 in fifty: 195 per 1,000 km2, beside 27 of 30 sites.
+    assert operating.alarms_per_1000km2 == pytest.approx(20 / 1.024 * 10, abs=0.1)
 
 
-def test_nothing_found_cannot_be_calibrated() -> None:
-    table = made_up_table().assign(score=lambda t: np.where(t["is_site"], 0.0, t["score"]))
-    with pytest.raises(DatasetError, match="No site held out was found"):
-        operate_patches(table, load_site_class("gold_mine"))
+def test_probabilities_follow_from_bayes_at_the_stated_prevalence(tmp_path: Path) -> None:
+    chips = load_chips(write_dataset(tmp_path, per_gallery=400), tmp_path)
+    rng = np.random.default_rng(0)
+    tables = []
+    for fold, name in enumerate(chips.fold_names):
+        index = np.flatnonzero((chips.fold == fold) | chips.random_land)
+        logit = rng.normal(np.where(chips.is_site[index], 2.0, -1.0), 1.0)
+        tables.append(pd.DataFrame({"chip": index, "fold": name, "seed": 0, "logit": logit}))
+    operating = operate_patches(pd.concat(tables), chips, load_site_class("gold_mine"))
+    # Two normals three deviations apart: log-odds 3 x - 1.5, from odds of 30 sites on 1,000 km2.
+    odds = 30 * 0.1024 / 1000 * np.exp(3 * 3.0 - 1.5)
+    p = operating.calibration.probabilities(np.array([1 / (1 + np.exp(-3.0))])).p[0]
+    assert p == pytest.approx(odds / (1 + odds), abs=0.08)
+    assert operating.calibration.slope == pytest.approx(3.0, abs=0.3)
 
 
 def test_trained_squares_lie_on_the_pits_of_a_scene() -> None:

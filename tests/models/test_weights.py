@@ -38,6 +38,19 @@ def test_a_round_trip_keeps_card_and_tensors(saved: Path) -> None:
         assert back.tensors[name].dtype in (np.float32, np.int64)
 
 
+def test_tensors_laid_out_channels_last_are_kept_as_they_are(tmp_path: Path) -> None:
+    weights = make_weights()
+    strided = {
+        name: np.asfortranarray(value) if value.ndim > 1 else value
+        for name, value in weights.tensors.items()
+    }
+    save_weights(tmp_path / "plain.safetensors", weights.card, weights.tensors)
+    save_weights(tmp_path / "strided.safetensors", weights.card, strided)
+    assert load_weights(tmp_path / "strided.safetensors").card == weights.card
+    plain = (tmp_path / "plain.safetensors").read_bytes()
+    assert (tmp_path / "strided.safetensors").read_bytes() == plain
+
+
 def test_the_same_weights_give_the_same_bytes(saved: Path, tmp_path: Path) -> None:
     weights = make_weights()
     again = tmp_path / "again.safetensors"

@@ -1,14 +1,17 @@
 import csv
 import json
+import shutil
 
 import pandas as pd
 import pytest
 import shapely
+from typer.testing import CliRunner
 
 from maps.audit_sample import PLACE
 from maps.linking import SITES
 from models.site_class import load_site_class
 from pipeline.auditing import estimate_audit, sample_run
+from pipeline.cli import app
 from tests.maps.conftest import make_survey
 from tiles.coverage import COVERAGE
 from tiles.errors import ConfigError, RunFolderError, TableError
@@ -54,7 +57,11 @@ def test_the_sheet_says_where_to_look_and_not_what_the_detector_thinks(run_folde
     known = [row for row in rows if row["known_sites"] not in ("", "0")]
     assert all(len(row["known_at"].split("; ")) == int(row["known_sites"]) for row in known)
     assert (tmp_path / "audit").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "audit/sheet.csv").stat().st_mode & 0o777 == 0o600
+    for name in ("sheet.csv", "design.parquet"):
+        assert (tmp_path / "audit" / name).stat().st_mode & 0o777 == 0o600
+    ground = [row["question"] for row in rows if "How many" in row["question"]]
+    assert ground
+    assert all("have their middle in this square" in question for question in ground)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_marks_are_never_overwritten(run_folder, tmp_path):
@@ -100,6 +107,24 @@ def test_nothing_marked_and_wrong_marks_are_one_sentence(run_folder, tmp_path):
         estimate_audit(folder)
     with pytest.raises(TableError, match="is not there"):
         estimate_audit(tmp_path / "nowhere")
+
+
+def test_a_run_of_another_version_is_one_sentence(run_folder, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(run_folder, old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    manifest["survey"]["site_class"]["season_months"] = [11, 12]
+    (old / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunFolderError, match=r"another version of Kilnlight \(site class, seas"):
+        sample_run(old, 60, tmp_path / "audit", 1)
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_negative_seed_is_refused_by_the_command(run_folder, tmp_path):
+    args = ["audit", "sample", str(run_folder), "--n", "60", "--out", str(tmp_path / "audit")]
+    result = CliRunner().invoke(app, [*args, "--seed", "-1"])
+    assert result.exit_code == 2
+    assert not (tmp_path / "audit").exists()
 
 
 def test_no_run_and_too_few_chips_are_one_sentence(run_folder, tmp_path):

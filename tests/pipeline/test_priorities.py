@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,14 @@ from maps.boundaries import Districts
 from maps.priority import Base
 from models.site_class import load_site_class
 from pipeline.config import RunSettings, read_run_file, to_toml
+from pipeline.mapping import check_inputs
 from pipeline.priorities import PrioritySettings, areas_of, make_lists, write_operator_list
 from tests.maps.conftest import make_survey
+from tests.maps.test_access import raster
 from tiles.cells import project
-from tiles.errors import ConfigError
+from tiles.errors import ConfigError, TableError
+from tiles.partition import write_partition
+from tiles.region import Region
 
 KILNS = load_site_class("brick_kiln")
 
@@ -98,9 +104,29 @@ def test_weights_stand_in_the_run_file_and_replay(tmp_path):
         ({"random_share": 0.5}, "priority.random_share: input should be less"),
         ({"base": {"lon": 200, "lat": 0}}, "priority.base.lon"),
         ({"operator": {"p_site": 0}}, "priority.operator.p_site"),
+        ({"operator": {"travel": float("inf")}}, "priority.operator.travel: .* finite"),
+        ({"team": {"hotspot": float("inf")}}, "priority.team.hotspot: .* finite"),
         ({"list_size": 0}, "priority.list_size"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(section, message):
     with pytest.raises(ConfigError, match=message):
         RunSettings.of({"imagery": ["a"], "out": "x", "priority": section}, "run.toml")
+
+
+def test_a_raster_that_misses_the_partition_is_refused_before_the_survey(survey, tmp_path):
+    corner = shapely.box(77.05, 28.05, 77.2, 28.2)  # the region; the partition is larger
+    people = raster(tmp_path / "people.tif", np.ones((40, 40)), bounds=(77.0, 28.0, 77.25, 28.25))
+    write_partition(survey.partition, tmp_path / "partition.parquet")
+    settings = RunSettings.of(
+        {
+            "imagery": ["a"],
+            "out": tmp_path / "run",
+            "partition": tmp_path / "partition.parquet",
+            "priority": {"access": people},
+        },
+        "run.toml",
+    )
+    plan = SimpleNamespace(region=Region(polygon=corner, name="corner"))
+    with pytest.raises(TableError, match=r"people.tif has values for \d+ of 441 cells"):
+        check_inputs(settings, plan)

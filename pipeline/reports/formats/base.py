@@ -12,9 +12,11 @@ from pipeline.reports.values import DateOrder
 
 # Names that a form may take over from the standard or from this project, in every format. Not
 # among them: phonenumber, which XForms fill with the number of the enumerator's device.
+# A format with e-mail addresses names these before them: one person is then one id in all sources.
+PHONES = ("phone", "phone_number", "prs_MobilePhone", "prs_HomePhone")
 COMMON: Mapping[Role, tuple[str, ...]] = {
     "consent": ("consent", "con_Consent"),
-    "contact": ("phone", "phone_number", "prs_MobilePhone", "prs_HomePhone"),
+    "contact": PHONES,
     "person": ("reporter",),
     "industry": ("industry", "vic_ForcedLabourIndustry"),
     "signs": ("signs", "vic_MethodsOfControl", "vic_Methods_of_Control"),

@@ -4,7 +4,7 @@ Two spellings are in use: the field list writes vic_MethodsOfControl, the XLSFor
 vic_Methods_of_Control; some programs write the labels instead of the names.
 """
 
-from pipeline.reports.formats.base import Format, Head
+from pipeline.reports.formats.base import PHONES, Format, Head
 
 PREFIXES = ("vic_", "hte_", "cas_", "prs_", "con_")
 FEWEST = 3  # columns with a prefix of the standard; a form may borrow one or two
@@ -20,7 +20,7 @@ HTCDS_CSV = Format(
     recognises=_is_sheet,
     columns={
         "id": ("case number", "id"),
-        "contact": ("mobile phone", "home phone", "prs_Email", "email"),
+        "contact": ("mobile phone", "home phone", *PHONES, "prs_Email", "email"),
         "lat": ("hte_Latitude", "latitude"),
         "lon": ("hte_Longitude", "longitude"),
         "when": (

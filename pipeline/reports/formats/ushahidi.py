@@ -8,7 +8,7 @@ categories ends in a comma and a blank.
 
 from collections.abc import Iterator, Mapping
 
-from pipeline.reports.formats.base import Format, Head, Suffixes
+from pipeline.reports.formats.base import PHONES, Format, Head, Suffixes
 from pipeline.reports.formats.flat import Flat, as_text, geopoint, plain
 
 
@@ -63,7 +63,7 @@ USHAHIDI_JSON = Format(
     recognises=_is_v5_json,
     columns={
         "id": ("id",),
-        "contact": ("contact", "author_email"),
+        "contact": ("contact", *PHONES, "author_email"),
         "person": ("user_id",),
         "when": ("post_date", "created"),
         "industry": ("categories",),
@@ -93,7 +93,7 @@ USHAHIDI_V2_CSV = Format(
     recognises=_is_v2,
     columns={
         "id": ("#",),
-        "contact": ("email",),
+        "contact": (*PHONES, "email"),
         "lat": ("latitude",),
         "lon": ("longitude",),
         "when": ("incident date",),

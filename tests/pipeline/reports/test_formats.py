@@ -1,6 +1,6 @@
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -222,3 +222,24 @@ def test_workbooks_and_archives_are_never_unpacked(desk):
     for content in (path.read_bytes(), b"\x1f\x8b\x08\x00", b"\xd0\xcf\x11\xe0\xa1"):
         with pytest.raises(ReportError, match="never unpacked: save the table as CSV"):
             detect(FORMATS, TextFile(desk.file(content)))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("HTCDS, names of the field list", (b"cco_CaseComment", STORY.encode()), b"prs_Email"),
+        ("HTCDS, labels", (b"First Name", NAME.encode()), b"Email"),
+        ("Ushahidi 5 JSON", (b"author_realname", NAME.encode()), b"author_email"),
+        ("Ushahidi 2 CSV", (b"FIRST NAME", NAME.encode()), b"EMAIL"),
+    ],
+)
+def test_who_gives_a_phone_and_an_address_is_known_by_the_phone(desk, name, old, new):
+    """Other sources may know the phone alone; by the address one person would be two."""
+    export = EXPORTS[name]
+    content = export.content.replace(b",EMAIL", b",Other") if new == b"EMAIL" else export.content
+    content = content.replace(old[0], new).replace(old[1], b"asha@example.org")
+    assert b"asha@example.org" in content
+    bring(desk, export)
+    bring(desk, replace(export, content=content.replace(EVENT_ID.encode(), b"418")))
+    first, second = desk.kept()
+    assert first.reporter == second.reporter

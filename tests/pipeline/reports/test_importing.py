@@ -1,5 +1,7 @@
 import csv
 import io
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 from collections import Counter
@@ -9,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.reports.keys import KeyFolder
 from pipeline.reports.record import Reason
 from pipeline.reports.withdrawal import close_period
 from tests.pipeline.reports.desk import PERIOD, Desk
@@ -221,7 +222,33 @@ def test_memory_grows_by_a_number_a_report_and_not_by_what_it_says(desk):
     assert peaks[1] - peaks[0] < 250 * 5_000  # a number in a set; a row has over 2,000 letters
 
 
-def test_a_first_import_that_fails_leaves_no_identity_behind(desk):
+def test_a_first_import_that_fails_can_be_done_again_but_not_with_another_stores_keys(desk):
     with pytest.raises(ReportError):
         desk.bring(desk.file(b"consent,reporter,lat,lon,month,industry\n1\n"))
-    assert not KeyFolder(desk.keys).identity_file.exists()
+    path = desk.file(rows({}))
+    assert desk.bring(path).accepted == 1
+    with pytest.raises(ReportError, match="keys of another store"):
+        desk.bring(path, store=desk.folder / "elsewhere" / "reports.age")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_import_that_is_killed_can_be_done_again_and_leaves_nothing_behind(desk, begun):
+    if begun:
+        desk.bring(desk.file(rows({"report_id": "9"}), "first.csv"))
+    path = desk.file(rows({}))
+    code = f"""
+import os
+from pathlib import Path
+from pipeline.reports import importing
+from tests.pipeline.reports.desk import Desk
+importing._Import._admit = lambda *_: os._exit(9)
+Desk(Path({str(desk.folder)!r})).bring(Path({str(path)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert done.returncode == 9
+    assert [one.name for one in desk.store.parent.glob(".*.part.age")]  # half of a store
+    # What a kill in the middle of an exchange of identities leaves: keys that should be gone.
+    (desk.keys / ".identity.1.part.txt").write_text("AGE-SECRET-KEY-1")
+    assert desk.bring(path).accepted == 1
+    assert [one.name for one in desk.store.parent.iterdir()] == ["reports.age"]
+    assert {one.name for one in desk.keys.iterdir()} == {"identity.txt", "2025-11_2026-06.key"}

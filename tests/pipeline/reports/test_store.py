@@ -11,6 +11,7 @@ from pipeline.reports import store as store_module
 from pipeline.reports.keys import KeyFolder
 from pipeline.reports.record import CanonicalReport
 from pipeline.reports.store import (
+    PADDED_TO,
     exchange_identity,
     from_line,
     is_store,
@@ -68,7 +69,7 @@ def test_the_file_is_age_that_other_programs_open_and_only_the_owner_reads(keys,
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     plain = pyrage.decrypt(path.read_bytes(), keys.identities())
     assert plain.startswith(b'{"kilnlight_reports": 1}\n')
-    assert plain.count(b"\n") == 3
+    assert plain.count(b"\n") == 4  # with the padding
     assert b"helpline" not in path.read_bytes()
 
 
@@ -84,6 +85,17 @@ def test_other_keys_open_nothing(keys, path, tmp_path):
     others.begin()
     with pytest.raises(ReportError, match="cannot be opened with the keys"):
         list(lines(path, others))
+
+
+def test_the_size_of_the_file_does_not_tell_how_many_reports_are_in_it(keys, path):
+    sizes = set()
+    for number in (0, 1, 900):
+        rewrite(path, keys, add(*[to_line(REPORT, PERIOD)] * number))
+        sizes.add(len(pyrage.decrypt(path.read_bytes(), keys.identities())))
+    assert sizes == {PADDED_TO}
+    rewrite(path, keys, add(*[to_line(REPORT, PERIOD)] * 4000))
+    assert len(pyrage.decrypt(path.read_bytes(), keys.identities())) == 2 * PADDED_TO
+    assert len(list(lines(path, keys))) == 4901  # the padding is no line, and is not kept twice
 
 
 def test_a_file_that_was_cut_or_changed_anywhere_is_refused(keys, path):

@@ -4,7 +4,10 @@ import pytest
 
 from pipeline.reports.ledger import head_file
 from pipeline.reports.release import release_counts
+from pipeline.reports.settings import ReleaseSettings
 from pipeline.reports.verify import verify
+from tests.pipeline.reports.desk import PERIOD, Desk
+from tests.pipeline.reports.exports import EXPORTS
 from tiles.errors import KilnlightError, ReleaseError
 from tiles.noised_counts import NOISED_COUNTS
 from tiles.tables import read_notes, read_table, write_table
@@ -101,3 +104,32 @@ def test_what_is_not_there_is_one_sentence(account, tmp_path):
     for arguments in ((tmp_path / "none", []), (ledger, [tmp_path / "none.parquet"])):
         with pytest.raises(KilnlightError, match="is not there"):
             verify(*arguments)
+
+
+def test_a_key_period_is_released_once_whichever_ledger_is_given(made_up):
+    """Two draws over the same people would let the noise be averaged away."""
+    desk = Desk(made_up.folder)
+    desk.bring(desk.file(EXPORTS["plain CSV"].content))
+    told = {
+        "reports": desk.store,
+        "keys": desk.keys,
+        "partition": made_up.partition,
+        "period": PERIOD,
+        "ledger": made_up.folder / "ledger.jsonl",
+        "output": made_up.folder / "first.parquet",
+    }
+    first = release_counts(ReleaseSettings.model_validate(told))
+    release_counts(
+        ReleaseSettings.model_validate(
+            told | {"output": made_up.folder / "nobody.parquet", "anonymous_cap": 2}
+        )
+    )
+    other = told | {"ledger": made_up.folder / "other.jsonl", "output": made_up.folder / "again"}
+    cut(told["ledger"], 0)  # or an old copy of the ledger was put back
+    for again in (other, other | {"ledger": told["ledger"]}, other | {"anonymous_cap": 2}):
+        with pytest.raises(ReleaseError, match="was released before"):
+            release_counts(ReleaseSettings.model_validate(again))
+        assert not other["output"].exists()
+        assert not (made_up.folder / "other.jsonl").exists()
+    with pytest.raises(ReleaseError, match=first.release_id):
+        release_counts(ReleaseSettings.model_validate(other))

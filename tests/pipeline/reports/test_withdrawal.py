@@ -63,7 +63,7 @@ def test_a_phone_needs_no_source_where_it_says_its_country(desk):
 @pytest.mark.parametrize(
     ("by", "value", "what"),
     [
-        ("name", "Asha", "is no way to name a person: use phone, email, id, report"),
+        ("name", "Asha", "no way to name a person: use phone, email, id, report"),
         ("id", "user 7", "an id belongs to a source"),
         ("report", "1", "an id belongs to a source"),
         ("phone", "98123 45670", "without a country code"),
@@ -77,6 +77,12 @@ def test_who_cannot_be_found_is_one_sentence_without_the_value(desk, by, value, 
         withdraw(desk.store, desk.key_folder, Who.of(by, value))
     assert value not in str(caught.value)
     assert desk.store.read_bytes() == before
+
+
+def test_a_number_typed_in_the_place_of_the_kind_is_not_quoted():
+    with pytest.raises(ReportError, match="no way to name a person") as caught:
+        Who.of("+91 98123 45670", "")
+    assert "98123" not in str(caught.value)
 
 
 def test_who_is_not_shown():
