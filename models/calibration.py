@@ -62,6 +62,20 @@ class Calibration(BaseModel):
     n_false: int = Field(ge=0)
     variance_between: float = Field(default=0.0, ge=0)
 
+    @classmethod
+    def unknown(cls, prevalence_per_1000km2: float) -> Calibration:
+        """Of a network that nobody has judged yet: the score itself, widely uncertain."""
+        return cls(
+            intercept=0,
+            slope=1,
+            variance_intercept=4,  # a 90 % interval of 3.3 log-odds either way
+            variance_slope=0,
+            covariance=0,
+            prevalence_per_1000km2=prevalence_per_1000km2,
+            n_true=0,
+            n_false=0,
+        )
+
     def probabilities(self, scores: Floats, unfamiliar: Bools | None = None) -> SiteProbabilities:
         """Calibrated probability and its 90 % interval (delta method) of each score.
 

@@ -11,11 +11,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.patch_network import COARSEST_PX
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
+from tiles.settings_file import read_settings
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -144,7 +145,9 @@ def load_chips(path: Path, data_root: Path) -> Chips:
         DatasetError: Something is missing or wrong, a gallery is in no fold or in two, or a fold
             lacks sites or land without.
     """
-    file = _read_file(path)
+    file = read_settings(
+        path, ChipsFile, "dataset file", "models/datasets/gold_mine.toml", DatasetError
+    )
     arrays = _read_arrays(data_root / file.labelled_chips.chips)
     pixels = np.ascontiguousarray(np.moveaxis(arrays["x"], -1, 1))
     is_site = arrays["y"] == 1
@@ -160,26 +163,6 @@ def load_chips(path: Path, data_root: Path) -> Chips:
     )
     _check_folds(chips, path)
     return chips
-
-
-def _read_file(path: Path) -> ChipsFile:
-    try:
-        return ChipsFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DatasetError(
-            f"The dataset file {path} cannot be read ({error.strerror}): check the path."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file as a whole"
-        raise DatasetError(
-            f"The dataset file {path} is wrong at {where}: {first['msg']}; "
-            "see models/datasets/gold_mine.toml for a complete one."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"The dataset file {path} is not TOML ({error}): correct the syntax."
-        ) from error
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:

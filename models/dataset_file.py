@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.formats.tiles import TileFormat
 from models.places import BLOCK_M
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
+from tiles.settings_file import read_settings
 
 Share = Annotated[float, Field(gt=0)]
 Side = Annotated[float, Field(ge=BLOCK_M / 1000)]
@@ -228,20 +228,6 @@ def read_dataset_file(path: Path) -> DatasetFile:
     Raises:
         DatasetError: The file is missing or wrong.
     """
-    try:
-        return DatasetFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DatasetError(
-            f"The dataset file {path} cannot be read ({error.strerror}): check the path."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file as a whole"
-        raise DatasetError(
-            f"The dataset file {path} is wrong at {where}: {first['msg']}; "
-            "see models/datasets/brick_kiln.toml for a complete one."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"The dataset file {path} is not TOML ({error}): correct the syntax."
-        ) from error
+    return read_settings(
+        path, DatasetFile, "dataset file", "models/datasets/brick_kiln.toml", DatasetError
+    )

@@ -180,16 +180,6 @@ def _at(step: int, recipe: PatchRecipe, loss: float) -> Progress:
 def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) -> WeightsCard:
     """A card that claims nothing yet."""
     file = chips.file
-    unknown = Calibration(
-        intercept=0,
-        slope=1,
-        variance_intercept=4,
-        variance_slope=0,
-        covariance=0,
-        prevalence_per_1000km2=site_class.prevalence_per_1000km2,
-        n_true=0,
-        n_false=0,
-    )
     return WeightsCard(
         name=file.name,
         version=file.version,
@@ -201,7 +191,7 @@ def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) 
         halo_px=patch_halo_px(shape),
         threshold=UNKNOWN_THRESHOLD,
         shape=shape,
-        calibration=unknown,
+        calibration=Calibration.unknown(site_class.prevalence_per_1000km2),
         recall=Recall(mean=0, low=0, high=1),
         trained_on=(f"{file.labelled_chips.credit} ({file.labelled_chips.licence})",),
         trained_places=file.trained_places,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tiles.errors import ConfigError
+from tiles.settings_file import read_settings
 
 Month = Annotated[int, Field(ge=1, le=12)]
 Months = Annotated[tuple[Month, ...], Field(min_length=1)]
@@ -145,23 +145,9 @@ def load_site_class(name_or_toml_path: str | Path) -> SiteClass:
 
 
 def _read_site_class(path: Path) -> SiteClass:
-    try:
-        site_class = SiteClass.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigError(
-            f"The site class file {path} cannot be read ({error.strerror}): check the path."
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file as a whole"
-        raise ConfigError(
-            f"The site class file {path} is wrong at {where}: {first['msg']}; "
-            f"see models/brick_kiln.toml for a complete one."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The site class file {path} is not TOML ({error}): correct the syntax."
-        ) from error
+    site_class = read_settings(
+        path, SiteClass, "site class file", "models/brick_kiln.toml", ConfigError
+    )
     if site_class.weights is None or not site_class.weights.endswith(".safetensors"):
         return site_class
     return site_class.model_copy(update={"weights": str(path.parent / site_class.weights)})

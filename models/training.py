@@ -265,16 +265,6 @@ def _detector(plan: _Plan, net: KilnNet, threshold: float) -> Detector:
 
 def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     """A card that claims nothing yet."""
-    unknown = Calibration(
-        intercept=0,
-        slope=1,
-        variance_intercept=4,
-        variance_slope=0,
-        covariance=0,
-        prevalence_per_1000km2=plan.site_class.prevalence_per_1000km2,
-        n_true=0,
-        n_false=0,
-    )
     file, shape = plan.dataset.file, plan.recipe.shape
     return WeightsCard(
         name=f"{file.name}-{plan.dataset.fold}" if plan.dataset.fold else file.name,
@@ -287,7 +277,7 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
         halo_px=halo_px(shape),
         threshold=threshold,
         shape=shape,
-        calibration=unknown,
+        calibration=Calibration.unknown(plan.site_class.prevalence_per_1000km2),
         recall=Recall(mean=0, low=0, high=1),
         trained_on=plan.dataset.credits,
         limits=file.limits,

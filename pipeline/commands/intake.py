@@ -51,6 +51,11 @@ def import_(
     )
     summary = import_reports(settings)
     _say(f"Imported into {store} ({', '.join(summary.formats)}).")
+    if source is None:
+        _say(
+            "Without --source all files of one format count as one source: a second platform of "
+            "the same format needs settings of its own, or one person there is not hidden as said."
+        )
     if sys.stderr.isatty():
         _say(*_import_lines(summary))
     else:

@@ -1,5 +1,6 @@
 """`kilnlight reports`: crowd reports, in as a file, out only as noise."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ def reports_release(
     """Release noised counts of one period, once; no exact figure is written anywhere."""
     from pipeline.reports.release import check_reports, release_counts
     from pipeline.reports.settings import ReleaseSettings
+    from tiles.errors import ReportError
     from tiles.region import Period
 
     settings = ReleaseSettings(
@@ -44,6 +46,8 @@ def reports_release(
         anonymous_cap=anonymous_cap,
     )
     if check:
+        if not sys.stderr.isatty():  # what it says is exact: a log or a job's mail would keep it
+            raise ReportError("--check says what is exact, so it speaks on a terminal only.")
         typer.echo(check_reports(settings) or f"{reports} can be released.", err=True)
         return
     typer.echo("\n".join(_release_lines(release_counts(settings))), err=True)
