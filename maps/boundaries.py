@@ -7,13 +7,12 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyogrio.errors
 import shapely
-import shapely.errors
 
 from maps.bands import Floats, Ints
 from tiles.cells import project
 from tiles.errors import RegionError
+from tiles.region import read_shapes
 
 # Columns that hold names in the files people have: Natural Earth, OCHA, GADM, geoBoundaries,
 # DataMeet and censuses; the first that is there is taken, whatever its case.
@@ -98,25 +97,7 @@ def read_places(path: Path) -> Places:
 
 
 def _read(path: Path, what: str) -> gpd.GeoDataFrame:
-    if not path.is_file():
-        raise RegionError(f"{what} file {path} is not there: check the path after --{what}.")
-    try:
-        with np.errstate(invalid="ignore"):
-            frame = gpd.read_file(path)
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
-        raise RegionError(
-            f"{what} file {path} is no readable vector file: use GeoJSON or GeoPackage."
-        ) from error
-    if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
-        raise RegionError(f"{what} file {path} holds nothing on the ground.")
-    if frame.crs is None:
-        raise RegionError(
-            f"{what} file {path} has no coordinate system: save it with one, e.g. EPSG:4326."
-        )
-    try:
-        frame = frame.to_crs(4326)
-    except shapely.errors.GEOSException as error:
-        raise RegionError(f"{what} file {path} holds broken coordinates ({error}).") from error
+    frame = read_shapes(path, what)
     return frame[frame.geometry.notna() & ~frame.geometry.is_empty]
 
 

@@ -1,5 +1,7 @@
 """Made-up rasters and tables that several folders of tests share."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +34,15 @@ def write_raster(
 def noise(rows: int, cols: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Three bands of mid-grey noise: no kiln, no cloud, no nodata."""
     return np.random.default_rng(seed).integers(60, 120, (3, rows, cols)).astype(np.uint8)
+
+
+def kilnlight(*arguments: object) -> tuple[int, str]:
+    """Run the real command, with no terminal, and return (exit code, standard error)."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stderr

@@ -1,6 +1,5 @@
 """The ground a survey is about and the months it speaks for."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,30 +73,39 @@ def read_region(path: Path, name: str | None = None) -> Region:
     Raises:
         RegionError: the file is absent, unreadable, has no CRS, or holds no valid polygon.
     """
+    shapes = read_shapes(path, "region")
+    return Region(name or path.stem, _one_polygon(shapes.geometry, f"region file {path}"))
+
+
+def read_shapes(path: Path, what: str) -> gpd.GeoDataFrame:
+    """Read a vector file (GeoJSON, GeoPackage, ...) in longitude and latitude.
+
+    Args:
+        path: the file.
+        what: what it is and which option names it, for messages: `region`, `districts`.
+
+    Raises:
+        RegionError: the file is absent, unreadable or empty, or has no CRS.
+    """
     if not path.is_file():
-        raise RegionError(f"region file {path} is not there: check the path after --region.")
+        raise RegionError(f"{what} file {path} is not there: check the path after --{what}.")
     try:
         with np.errstate(invalid="ignore"):
             frame = gpd.read_file(path)
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        json.JSONDecodeError,
-    ) as error:
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
         raise RegionError(
-            f"region file {path} is no readable vector file: use GeoJSON or GeoPackage."
+            f"{what} file {path} is no readable vector file: use GeoJSON or GeoPackage."
         ) from error
     if not isinstance(frame, gpd.GeoDataFrame) or frame.empty:
-        raise RegionError(f"region file {path} holds no polygon: draw at least one.")
+        raise RegionError(f"{what} file {path} holds nothing on the ground: draw at least one.")
     if frame.crs is None:
         raise RegionError(
-            f"region file {path} has no coordinate system: save it with one, e.g. EPSG:4326."
+            f"{what} file {path} has no coordinate system: save it with one, e.g. EPSG:4326."
         )
     try:
-        polygon = _one_polygon(frame.to_crs(4326).geometry, f"region file {path}")
+        return frame.to_crs(4326)
     except shapely.errors.GEOSException as error:
-        raise RegionError(f"region file {path} holds broken coordinates ({error}).") from error
-    return Region(name or path.stem, polygon)
+        raise RegionError(f"{what} file {path} holds broken coordinates ({error}).") from error
 
 
 def region_of(name: str, footprints: Iterable[BaseGeometry]) -> Region:

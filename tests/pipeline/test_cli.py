@@ -5,19 +5,7 @@ import time
 import pytest
 
 from pipeline.cli import spread
-from tests.made_up import noise, write_raster
-
-
-def kilnlight(*arguments):
-    """Run the real command and return (exit code, standard error)."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stderr
+from tests.made_up import kilnlight, noise, write_raster
 
 
 def test_imagery_takes_several_values():

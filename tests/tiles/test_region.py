@@ -45,7 +45,7 @@ def test_what_is_no_file_of_polygons_is_refused(tmp_path):
     (tmp_path / "bad.geojson").write_text("{")
     with pytest.raises(RegionError, match="no readable vector file"):
         read_region(tmp_path / "bad.geojson")
-    with pytest.raises(RegionError, match="holds no polygon"):
+    with pytest.raises(RegionError, match="holds nothing on the ground"):
         read_region(write_geojson(tmp_path / "empty.geojson"))
 
 

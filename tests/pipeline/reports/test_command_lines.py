@@ -1,26 +1,12 @@
 """What the commands say where nobody may be looking: nothing exact."""
 
-import subprocess
-import sys
-
+from tests.made_up import kilnlight
 from tests.pipeline.reports.desk import Desk
 
 ROWS = (
     b"report_id,consent,phone,lat,lon,month,industry\n"
     b"1,yes,+91 9800000001,28.1,77.1,2026-02,C_Manufacturing\n"
 )
-
-
-def kilnlight(*arguments):
-    """Exit code and standard error of the real command, whose output is no terminal."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stderr
 
 
 def test_a_check_speaks_on_a_terminal_only(tmp_path):
