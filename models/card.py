@@ -9,9 +9,9 @@ from models.weights import Figure, PatchShape, WeightsCard
 MEASURED = (
     "Measured on places that the training in question never saw, split by place and never at "
     "random; intervals from resampling blocks of land (10 km). Weights trained on everything carry "
-    "figures of networks trained alike while these places were held out; their threshold was then "
-    "chosen on the same scores, which flatters F1, precision and recall a little, and average "
-    "precision not at all."
+    "figures of networks trained alike while these places were held out. The threshold was chosen "
+    "on the same scores, unless other places were set aside for that, which flatters F1, precision "
+    "and recall a little, and average precision not at all."
 )
 # The same for the classifier of squares.
 MEASURED_SQUARES = (

@@ -122,7 +122,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '[[tiles]]\nregion = "Land"\nimages = "images"\nlabels = "labels"\ntable = "tiles.csv"\n'
         'credit = "made up"\nlicence = "CC0-1.0"\n'
     )
-    fold = '[folds.s]\nvalidate = ["north"]\ntest = ["south"]\n'
+    fold = '[folds.s]\nvalidate = ["north"]\ntest = ["south"]\n[folds.t]\ntest = ["south"]\n'
     place = '[[places]]\nname = "Land"\nlon = 80.0\nlat = 20.0\n'
     (folder / "tiles.toml").write_text(head + tiles + simulation + fold + place)
     return folder
@@ -194,6 +194,15 @@ def test_training_with_places_held_out_fills_the_card(
     before = out.read_bytes()
     train(settings)
     assert out.read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_places_held_out_judge_where_none_is_set_aside_for_it(
+    folder: Path, tmp_path: Path, small_network: None
+) -> None:
+    card = load_card(train(settings_of(folder, tmp_path / "t.safetensors", fold="t", seed=3)))
+    assert card.calibration.n_true + card.calibration.n_false > 0
+    assert card.recall.mean > 0
 
 
 def test_the_configuration_is_written_before_the_first_step(
