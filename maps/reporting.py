@@ -177,7 +177,9 @@ def reporting_rates(
     rates = np.full((3, len(counts)), np.nan)
     for group in np.flatnonzero(sayable).tolist():
         exposure = exposure_nodes(float(expected[group]), float(expected_variance[group]))
-        rates[:, group] = _posterior(int(counts[group]), noise_scale, exposure, _one(priors, group))
+        rates[:, group] = rate_posterior(
+            int(counts[group]), noise_scale, exposure, _one(priors, group)
+        )
     return ReportingRates(rates[0], rates[1], rates[2], np.asarray(stands_out))
 
 
@@ -185,7 +187,7 @@ def group_priors(
     counts: Ints, noise_scale: float, expected: Floats, places: Places | None = None
 ) -> GammaPrior:
     """Return the prior of each group's rate: that of all groups, and what its neighbours say."""
-    of_all = _prior(counts, noise_scale, expected)
+    of_all = prior_of_all(counts, noise_scale, expected)
     judged = np.flatnonzero(expected >= 1)  # rates over a fraction of a site are all noise
     if places is None or len(judged) < FEWEST_PLACES:
         size = np.ones(len(counts))
@@ -258,8 +260,8 @@ def likelihood(count: int, noise_scale: float, means: Floats) -> Floats:
     return np.asarray(np.exp(log_poisson) @ noise)
 
 
-def _prior(counts: Ints, noise_scale: float, expected: Floats) -> GammaPrior:
-    """The distribution of rates, fitted to the groups where sites are expected."""
+def prior_of_all(counts: Ints, noise_scale: float, expected: Floats) -> GammaPrior:
+    """Return the distribution of rates, fitted to all groups where sites are expected."""
     some = expected >= 1  # rates over a fraction of a site are all noise
     mean = max(float(counts[some].sum()), PRIOR_REPORTERS) / max(float(expected[some].sum()), 1.0)
     noise = noise_variance(noise_scale)
@@ -295,10 +297,17 @@ def exposure_nodes(mean: float, variance: float) -> Floats:
     return np.asarray(np.maximum(nodes, LEAST_EXPOSURE * mean))
 
 
-def _posterior(
+def rate_posterior(
     count: int, noise_scale: float, exposure: Floats, prior: GammaPrior
 ) -> tuple[float, float, float]:
-    """Mean, 5 and 95 % points of the rate."""
+    """Return mean, 5 and 95 % points of a group's reporting rate.
+
+    Args:
+        count: its noised count.
+        noise_scale: of the discrete Laplace noise, in reporters.
+        exposure: equally likely values of its expected sites, shape (n,); see `exposure_nodes`.
+        prior: what is known of its rate without its own count.
+    """
     # From far below the prior's mean to far beyond what the count could mean.
     top = max(100 * prior.mean, 10 * (max(count, 0) + 10 * noise_scale + 1) / exposure.min())
     grid = np.geomspace(1e-4 * prior.mean, top, GRID_RATES)

@@ -17,10 +17,10 @@ from maps.reporting import (
     FALSE_GROUPS,
     FEWEST_SITES,
     Release,
-    _posterior,
-    _prior,
     exposure_nodes,
     noise_reach,
+    prior_of_all,
+    rate_posterior,
     reporting_rates,
 )
 from tiles.partition import REST
@@ -70,7 +70,7 @@ def false_reporters_needed(
     if len(counts) <= top or not len(quiet):
         return None
     rates = reporting_rates(counts, noise_scale, expected, expected_variance).rate
-    prior = _prior(counts, noise_scale, expected)
+    prior = prior_of_all(counts, noise_scale, expected)
     by_size = quiet[np.argsort(expected[quiet], kind="stable")]
     picks = np.unique(np.linspace(0, len(by_size) - 1, TRIED_AREAS).round().astype(int))
     needed = []
@@ -83,7 +83,7 @@ def false_reporters_needed(
         ) -> bool:
             count = int(counts[at]) + number
             said = count >= reach or bool(np.isfinite(rates[at]))
-            return said and _posterior(count, noise_scale, e, prior)[0] > to_pass
+            return said and rate_posterior(count, noise_scale, e, prior)[0] > to_pass
 
         if not is_in(0):
             needed.append(_fewest(is_in))

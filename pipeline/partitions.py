@@ -148,8 +148,12 @@ def _words(partition: gpd.GeoDataFrame, rule: Rule, out: Path) -> str:
     rest = partition[partition["group_id"] == REST]
     tail = ""
     if len(rest):
-        can = "can be released as one" if rest["released"].iloc[0] else "no release is possible"
-        tail = f"; on the rest ({len(rest['cell_ids'].iloc[0])} cells) {can}"
+        n_cells = len(rest["cell_ids"].iloc[0])
+        tail = (
+            f"; the rest ({n_cells} cells) can be released as one"
+            if rest["released"].iloc[0]
+            else f"; on the rest ({n_cells} cells) no release is possible"
+        )
     return (
         f"{groups} groups of at least {rule.k} sites in {out} "
         f"(SHA-256 {partition_sha256(out)[:12]}...){tail}."

@@ -16,7 +16,7 @@ from maps.reporting import (
     select_release,
 )
 from maps.reporting import _one as one_prior
-from maps.reporting import _posterior as posterior
+from maps.reporting import rate_posterior as posterior
 from tests.maps.worlds import SEEDS, make_rates
 from tiles.errors import TableError
 
