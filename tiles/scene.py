@@ -1,73 +1,47 @@
 """One image: where it lies, which of its bands are read, and the grid of pixels it is worked on."""
 
 import math
-import re
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyproj
-import rasterio
 import shapely
 from affine import Affine
-from pyproj import Geod
 from pyproj.exceptions import CRSError, ProjError
-from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
-from tiles.errors import SceneError, UnfitSceneError
+from tiles.access import Access, is_url
+from tiles.errors import SceneError
+from tiles.headers import (
+    AVERAGED_BELOW_M,
+    FloatArray,
+    apply_affine,
+    averaging_factor,
+    check_alike,
+    checked_size,
+    choose_bands,
+    container_of,
+    date_of,
+    source_facts,
+    transformer,
+)
+from tiles.headers import BandFile as BandFile
+from tiles.headers import Bands as Bands
+from tiles.headers import FileBlock as FileBlock
+from tiles.headers import GsdLimits as GsdLimits
+from tiles.headers import PixelSize as PixelSize
+from tiles.headers import SceneSource as SceneSource
+from tiles.radiometry import MaskSource, Radiometry
+from tiles.remote import fingerprint_of, open_raster
+from tiles.sensors import SensorProfile, radiometry_of
 
-WORKING_GSD_M = 10.0  # Sentinel-2's visible bands, which every set of weights so far was trained on
-NEARLY_WHOLE = 0.02  # UTM's scale alone moves a pixel's size by a thousandth
-AVERAGED_BELOW_M = 7.0  # finer pixels are averaged to 10 m; 7 to 12 m is worked on as it is
 HALF_WAY_ROUND_DEG = 180.0  # no scene is that wide; one that seems so crosses the antimeridian
 LAST_LATITUDE_DEG = 84.0  # where UTM ends, and within the grid of cells
 EDGE_STEPS = 16  # points per edge of a footprint: a UTM edge of 110 km bends by metres in degrees
-SENTINEL_BANDS = ("B04", "B03", "B02")  # red, green, blue by their Sentinel-2 names
-DATE_IN_NAME = re.compile(r"(?<!\d)(20\d\d)[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
-
-FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class PixelSize:
-    """Size of a pixel on the ground, in metres, along the columns (x) and rows (y)."""
-
-    x_m: float
-    y_m: float
-
-
-@dataclass(frozen=True)
-class GsdLimits:
-    """Ground sample distances in metres at which the sites sought can be found."""
-
-    finest_m: float = 0.3
-    coarsest_m: float = 12.0
-
-
-@dataclass(frozen=True)
-class Bands:
-    """One-based numbers of the red, green and blue band in the file."""
-
-    red: int = 1
-    green: int = 2
-    blue: int = 3
-
-    @property
-    def indexes(self) -> list[int]:
-        """The numbers in the order the network reads them."""
-        return [self.red, self.green, self.blue]
-
-
-@dataclass(frozen=True)
-class FileBlock:
-    """Shape of the blocks in which the file itself is stored, in native pixels."""
-
-    rows: int
-    cols: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +50,9 @@ class Scene:
 
     `transform` maps (column, row) of the working grid to the CRS; (0, 0) is the outer corner of
     the first pixel, its centre is (0.5, 0.5). `resampled` says that the working grid is coarser
-    than the file's own.
+    than the file's own. `path` is the file that holds all colours, or the first of `files`; where
+    to read is for `colours` to say, for files may lie in an archive or on a server. `better` are
+    overlapping scenes that it gives way to where they are clear (see `tiles.mosaic`).
     """
 
     scene_id: str
@@ -92,11 +68,39 @@ class Scene:
     gsd: PixelSize
     file_block: FileBlock
     resampled: bool = False
+    files: tuple[BandFile, ...] = ()
+    radiometry: Radiometry | None = None
+    mask: MaskSource | None = None
+    platform: str | None = None
+    cloud_percent: float | None = None
+    access: Access | None = None
+    fingerprint: str | None = None
+    better: tuple["Scene", ...] = ()
+
+    @property
+    def colours(self) -> tuple[BandFile, ...]:
+        """Where red, green and blue are stored, in this order."""
+        return self.files or tuple(BandFile(str(self.path), index) for index in self.bands.indexes)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether any of its bytes come from a server, or from what was kept of one."""
+        return any(is_url(band.href) for band in self.colours)
+
+    def local_files(self) -> tuple[Path, ...]:
+        """Every file here that the scene is read from: bands, mask, sources of a VRT, sidecars."""
+        hrefs = {band.href for band in self.colours} | ({self.mask.href} if self.mask else set())
+        found: set[Path] = set()
+        for href in hrefs:
+            if not is_url(href):
+                with open_raster(href) as dataset:
+                    found |= {container_of(name) for name in dataset.files}
+        return tuple(sorted(found))
 
     def to_lonlat(self, col: npt.ArrayLike, row: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Bring pixel positions (column, row) of the working grid to (longitude, latitude)."""
-        x, y = _apply(self.transform, np.asarray(col, float), np.asarray(row, float))
-        lon, lat = _transformer(self.crs_wkt, "EPSG:4326").transform(x, y)
+        x, y = apply_affine(self.transform, np.asarray(col, float), np.asarray(row, float))
+        lon, lat = transformer(self.crs_wkt, "EPSG:4326").transform(x, y)
         return np.asarray(lon), np.asarray(lat)
 
     def to_pixel(self, lon: npt.ArrayLike, lat: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -107,8 +111,8 @@ class Scene:
         self, crs: str, x: npt.ArrayLike, y: npt.ArrayLike
     ) -> tuple[FloatArray, FloatArray]:
         """Bring positions in any CRS (x first) to pixel positions (column, row)."""
-        own = _transformer(crs, self.crs_wkt).transform(np.asarray(x, float), np.asarray(y, float))
-        return _apply(~self.transform, *own)
+        own = transformer(crs, self.crs_wkt).transform(np.asarray(x, float), np.asarray(y, float))
+        return apply_affine(~self.transform, *own)
 
     @property
     def footprint(self) -> shapely.Polygon:
@@ -125,17 +129,6 @@ class Scene:
         )
 
 
-def _apply(transform: Affine, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return transform.a * x + transform.b * y + transform.c, (
-        transform.d * x + transform.e * y + transform.f
-    )
-
-
-@cache
-def _transformer(source: str, target: str) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-
 def open_scene(path: Path, scene_id: str, limits: GsdLimits, bands: Bands | None = None) -> Scene:
     """Read what is known about an image from its header.
 
@@ -148,127 +141,119 @@ def open_scene(path: Path, scene_id: str, limits: GsdLimits, bands: Bands | None
     Raises:
         SceneError: no raster, no CRS, too few bands, or pixels too coarse.
     """
+    return open_source(SceneSource(scene_id, (str(path),), str(path)), limits, bands)
+
+
+def open_source(
+    source: SceneSource,
+    limits: GsdLimits,
+    bands: Bands | None = None,
+    sensor: SensorProfile | None = None,
+) -> Scene:
+    """Read what is known about a scene from the headers of its files.
+
+    Args:
+        source: where it is, and what its product or catalogue says.
+        limits: which ground sample distances can be worked on.
+        bands: which bands of a single file are red, green and blue; found by their names when None.
+        sensor: what the numbers mean; found by the product's name or the catalogue when None.
+
+    Raises:
+        SceneError: a file is missing or no raster, has no CRS, too few bands or pixels too coarse;
+            files do not fit together; or they lie elsewhere than the catalogue says.
+    """
     try:
-        with rasterio.open(path) as dataset:
-            scene = _describe(dataset, path, scene_id, limits, bands)
-            _check_place(scene)
-            return scene
+        with ExitStack() as stack:
+            opened = [
+                stack.enter_context(open_raster(href, source.access)) for href in source.files
+            ]
+            scene = _describe(opened, source, limits, bands, sensor)
+        _check_place(scene, source)
+        return scene
     except RasterioError as error:
-        raise SceneError(f"{path} is no raster that can be opened: check the file.") from error
+        raise SceneError(
+            f"{source.name} is no raster that can be opened: check the file."
+        ) from error
     except (CRSError, ProjError) as error:
         raise SceneError(
-            f"{path} has a coordinate system that cannot be brought to longitude and latitude: "
-            "georeference it anew."
+            f"{source.name} has a coordinate system that cannot be brought to longitude and "
+            "latitude: georeference it anew."
         ) from error
 
 
 def _describe(
-    dataset: DatasetReader, path: Path, scene_id: str, limits: GsdLimits, bands: Bands | None
+    opened: Sequence[DatasetReader],
+    source: SceneSource,
+    limits: GsdLimits,
+    bands: Bands | None,
+    sensor: SensorProfile | None,
 ) -> Scene:
-    if dataset.crs is None:
-        raise SceneError(f"{path} has no coordinate system: georeference it first.")
-    native = pixel_size(dataset)
-    if min(native.x_m, native.y_m) < limits.finest_m:
-        raise UnfitSceneError(
-            f"{path} has pixels of {min(native.x_m, native.y_m):.2g} m, finer than the "
-            f"{limits.finest_m:g} m that were tried: average them first."
-        )
-    if max(native.x_m, native.y_m) > limits.coarsest_m:
-        raise UnfitSceneError(
-            f"{path} has pixels of {max(native.x_m, native.y_m):.0f} m, too coarse to show the "
-            f"sites sought: use imagery of {limits.coarsest_m:.0f} m or finer."
-        )
-    chosen = bands or _find_bands(dataset, path)
-    if max(chosen.indexes) > dataset.count:
-        raise SceneError(
-            f"{path} has {dataset.count} bands, not {max(chosen.indexes)}: set --bands."
-        )
-    if dataset.dtypes[chosen.red - 1].startswith("complex"):
-        raise SceneError(f"{path} holds complex numbers: use a true-colour image.")
+    first = opened[0]
+    check_alike(opened, source)
+    native = checked_size(first, limits, source.name)
+    chosen = choose_bands(opened, bands, source.name)
+    dtype = first.dtypes[chosen.red - 1]
     fine = min(native.x_m, native.y_m) < AVERAGED_BELOW_M
-    across = _averaging_factor(native.x_m) if fine else 1.0
-    down = _averaging_factor(native.y_m) if fine else 1.0
-    block_rows, block_cols = dataset.block_shapes[0]
+    across = averaging_factor(native.x_m) if fine else 1.0
+    down = averaging_factor(native.y_m) if fine else 1.0
+    block_rows, block_cols = first.block_shapes[0]
+    date = source.date or date_of(first, source)
     return Scene(
-        scene_id=scene_id,
-        path=path,
-        crs_wkt=dataset.crs.to_wkt(),
-        transform=dataset.transform @ Affine.scale(across, down),
-        rows=math.ceil(dataset.height / down),
-        cols=math.ceil(dataset.width / across),
+        scene_id=source.scene_id,
+        path=container_of(source.files[0]),
+        crs_wkt=first.crs.to_wkt(),
+        transform=first.transform @ Affine.scale(across, down),
+        rows=math.ceil(first.height / down),
+        cols=math.ceil(first.width / across),
         bands=chosen,
-        dtype=dataset.dtypes[chosen.red - 1],
-        nodata=dataset.nodata,
-        date=_date(dataset, path),
+        dtype=dtype,
+        nodata=first.nodata,
+        date=date,
         gsd=PixelSize(native.x_m * across, native.y_m * down),
         file_block=FileBlock(block_rows, block_cols),
         resampled=fine,
+        files=_band_files(source.files, chosen),
+        radiometry=radiometry_of(source_facts(opened, source, chosen, dtype, date), sensor),
+        mask=source.mask,
+        platform=source.platform,
+        cloud_percent=source.cloud_percent,
+        access=source.access,
+        fingerprint=fingerprint_of([*source.files, *_mask_hrefs(source)], source.access),
     )
 
 
-def _averaging_factor(native_m: float) -> float:
-    """File pixels a working pixel: whole where that is nearly 10 m, so that none is cut in two."""
-    factor = WORKING_GSD_M / native_m
-    return float(round(factor)) if abs(factor - round(factor)) < NEARLY_WHOLE * factor else factor
+def _mask_hrefs(source: SceneSource) -> list[str]:
+    return [source.mask.href] if source.mask else []
 
 
-def pixel_size(dataset: DatasetReader) -> PixelSize:
-    """Measure a pixel in the middle of an open raster on the ellipsoid, whatever the projection."""
-    col, row = dataset.width / 2, dataset.height / 2
-    corner = np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
-    x, y = _apply(dataset.transform, col + corner[0], row + corner[1])
-    lon, lat = _transformer(dataset.crs.to_wkt(), "EPSG:4326").transform(x, y)
-    if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-        raise SceneError(f"{dataset.name} lies nowhere on the globe: georeference it anew.")
-    _, _, metres = Geod(ellps="WGS84").inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
-    return PixelSize(float(metres[0]), float(metres[1]))
+def _band_files(hrefs: Sequence[str], bands: Bands) -> tuple[BandFile, ...]:
+    """Where each colour lies; nothing where the scene's own path says it all."""
+    if len(hrefs) == 1:
+        plain = str(container_of(hrefs[0])) == hrefs[0]
+        return () if plain else tuple(BandFile(hrefs[0], index) for index in bands.indexes)
+    return tuple(BandFile(href, index) for href, index in zip(hrefs, bands.indexes, strict=True))
 
 
-def _check_place(scene: Scene) -> None:
-    """Refuse what the grid of cells cannot hold.
+def _check_place(scene: Scene, source: SceneSource) -> None:
+    """Refuse what the grid of cells cannot hold, and what lies elsewhere than its catalogue says.
 
     Raises:
-        SceneError: the outline crosses the antimeridian, reaches a pole, or is no place at all.
+        SceneError: the outline crosses the antimeridian, reaches a pole, is no place at all, or
+            does not touch the ground that the catalogue names.
     """
-    footprint = scene.footprint
+    footprint, name = scene.footprint, source.name
     west, south, east, north = footprint.bounds
     if not math.isfinite(west + south + east + north):
-        raise SceneError(f"{scene.path} lies nowhere on the globe: georeference it anew.")
+        raise SceneError(f"{name} lies nowhere on the globe: georeference it anew.")
     if east - west > HALF_WAY_ROUND_DEG:
-        raise SceneError(f"{scene.path} crosses the antimeridian: cut it in two at 180 degrees.")
+        raise SceneError(f"{name} crosses the antimeridian: cut it in two at 180 degrees.")
     if max(abs(south), abs(north)) > LAST_LATITUDE_DEG:
-        raise SceneError(f"{scene.path} lies beyond {LAST_LATITUDE_DEG:.0f} degrees of latitude.")
+        raise SceneError(f"{name} lies beyond {LAST_LATITUDE_DEG:.0f} degrees of latitude.")
     if not footprint.is_valid or footprint.area == 0:
-        raise SceneError(f"{scene.path} has an outline that crosses itself: georeference it anew.")
-
-
-def _find_bands(dataset: DatasetReader, path: Path) -> Bands:
-    """Find red, green and blue by Sentinel-2 band names, by colour, or as the first three."""
-    names = [str(name or "").upper() for name in dataset.descriptions]
-    if all(band in names for band in SENTINEL_BANDS):
-        return Bands(*(names.index(band) + 1 for band in SENTINEL_BANDS))
-    colours = list(dataset.colorinterp)
-    wanted = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-    if all(colour in colours for colour in wanted):
-        return Bands(*(colours.index(colour) + 1 for colour in wanted))
-    if dataset.count < 3:
+        raise SceneError(f"{name} has an outline that crosses itself: georeference it anew.")
+    if source.ground is not None and not source.ground.intersects(footprint):
+        lon, lat = footprint.centroid.x, footprint.centroid.y
         raise SceneError(
-            f"{path} has {dataset.count} band(s): red, green and blue are needed, so use a "
-            "true-colour image."
+            f"{name} lies around {lat:.2f} N, {lon:.2f} E by its file and elsewhere by its "
+            "catalogue: one of them is wrong, so it is left out."
         )
-    if dataset.count > 4:
-        raise SceneError(
-            f"{path} has {dataset.count} unnamed bands: say which are red, green and blue with "
-            "--bands, e.g. --bands 4,3,2."
-        )
-    return Bands()
-
-
-def _date(dataset: DatasetReader, path: Path) -> str | None:
-    """The day of acquisition (ISO) from the file's name, else from the TIFF's own tag.
-
-    The name goes first: a GIS that exports a scene puts the day of the export into the tag.
-    """
-    stamp = str(dataset.tags().get("TIFFTAG_DATETIME", ""))[:10].replace(":", "-")
-    found = DATE_IN_NAME.search(path.stem) or DATE_IN_NAME.search(stamp)
-    return "-".join(found.groups()) if found else None

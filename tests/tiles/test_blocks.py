@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.made_up import UTM_44N, UTM_ORIGIN
-from tiles.blocks import STRIDE_PX, core_shape, plan_blocks
+from tiles.blocks import STRIDE_PX, TILE_PX, CoreShape, core_shape, describe_layout, plan_blocks
 from tiles.scene import Bands, FileBlock, PixelSize, Scene
 
 WORLD = shapely.box(-180, -90, 180, 90)
@@ -30,38 +30,53 @@ def made_up_scene(rows, cols, block_rows=512, block_cols=512, resampled=False):
 
 
 @given(
-    rows=st.integers(1, 3000),
-    cols=st.integers(1, 3000),
-    file_rows=st.sampled_from([1, 21, 64, 128, 256, 400, 512, 1024, 2048]),
-    wanted=st.sampled_from([64, 256, 512, 1024]),
+    rows=st.integers(1, 6000),
+    cols=st.integers(1, 6000),
+    strips=st.booleans(),
+    wanted=st.sampled_from([64, 512, 1024, 2048, 4096]),
 )
-def test_cores_cover_every_pixel_once_on_the_stride(rows, cols, file_rows, wanted):
-    scene = made_up_scene(rows, cols, file_rows, 256)
+def test_cores_cover_every_pixel_once_and_cut_no_tile(rows, cols, strips, wanted):
+    scene = made_up_scene(rows, cols, 8 if strips else 512, cols if strips else 512)
     owners = np.zeros((-(-rows // 32), -(-cols // 32)), int)
     for block in plan_blocks(scene, 64, WORLD, wanted):
-        assert block.row % STRIDE_PX == block.col % STRIDE_PX == 0
-        assert block.rows % STRIDE_PX == block.cols % STRIDE_PX == 0
+        assert block.row % TILE_PX == block.col % TILE_PX == 0
+        for first, length, whole in ((block.row, block.rows, rows), (block.col, block.cols, cols)):
+            assert length % TILE_PX == 0 or 0 <= first + length - whole < STRIDE_PX
+            assert length % STRIDE_PX == 0
         r, c = block.row // 32, block.col // 32
         owners[r : r + block.rows // 32, c : c + block.cols // 32] += 1
     assert (owners == 1).all()
 
 
 @pytest.mark.parametrize(
-    ("scene", "shape"),
+    ("scene", "wanted", "shape"),
     [
-        (made_up_scene(9000, 9000), (1024, 1024)),
-        (made_up_scene(9000, 9000, 400, 400), (1024, 1024)),  # 400 is no multiple of the stride
-        (made_up_scene(9000, 9000, 96, 96), (960, 960)),
-        (made_up_scene(128, 128, 21, 128), (128, 128)),
-        (made_up_scene(100, 5000, 1, 5000), (128, 1024)),
+        (made_up_scene(9000, 9000), 2048, CoreShape(2048, 2048)),
+        (made_up_scene(9000, 9000), 512, CoreShape(1024, 1024)),  # a tile is never cut
+        (made_up_scene(9000, 9000), 4000, CoreShape(4096, 4096)),
+        (made_up_scene(9000, 3000), 4096, CoreShape(4096, 3072)),
+        (made_up_scene(9000, 9000, 1, 9000), 2048, CoreShape(1024, 9216)),  # strips: full width
+        (made_up_scene(9000, 3000, 9000, 3000), 4096, CoreShape(5120, 3072)),  # one block
+        (made_up_scene(100, 900, 1, 900), 2048, CoreShape(1024, 1024)),
     ],
 )
-def test_cores_are_whole_file_blocks_where_they_fit(scene, shape):
-    assert core_shape(scene) == shape
+def test_shape_of_cores(scene, wanted, shape):
+    assert core_shape(scene, wanted) == shape
+
+
+def test_a_plan_says_how_a_file_is_stored():
+    assert describe_layout(made_up_scene(9000, 9000)) == (
+        "stored in tiles of 512 x 512 px, read in blocks of 2048 x 2048 px"
+    )
+    assert describe_layout(made_up_scene(9000, 9000, 8, 9000)) == (
+        "stored as strips of 8 rows, read in bands of 1024 rows over its full width"
+    )
+    assert "averaged to 10 m" in describe_layout(made_up_scene(9000, 9000, resampled=True))
 
 
 def test_blocks_that_miss_the_region_are_not_planned():
-    scene = made_up_scene(4096, 4096)
-    inside = scene.outline(1100, 1100, 100, 100)
-    assert [(b.row, b.col) for b in plan_blocks(scene, 64, inside)] == [(1024, 1024)]
+    scene = made_up_scene(8192, 8192)
     assert not list(plan_blocks(scene, 64, shapely.box(0, 0, 1, 1)))
+    inside = scene.outline(3100, 3100, 100, 100)
+    planned = [(b.row, b.col, b.rows, b.cols) for b in plan_blocks(scene, 64, inside)]
+    assert planned == [(3072, 3072, 1024, 1024)], "cut down to the tile that touches the region"

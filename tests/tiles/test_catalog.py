@@ -1,6 +1,7 @@
 import pytest
 
 from tests.made_up import noise, write_raster
+from tests.seasons import Cloud, ground, write_date
 from tiles.catalog import find_scenes
 from tiles.errors import SceneError
 from tiles.scene import GsdLimits
@@ -63,3 +64,16 @@ def test_nothing_usable_is_one_sentence(tmp_path):
         (tmp_path / name).write_text("x")
     with pytest.raises(SceneError, match=r"x\.tif is no raster .*1 more files failed"):
         find_scenes([str(tmp_path)], GsdLimits())
+
+
+def test_a_classification_beside_an_image_is_its_mask_and_no_scene(tmp_path):
+    scene = write_date(tmp_path, "2026-01-05", ground(64, 64), (Cloud(0, 0, 32),))
+    write_raster(tmp_path / "plain.tif", noise(64, 64))
+    for source in (str(tmp_path), str(tmp_path / "*.tif")):
+        found = find_scenes([source], GsdLimits())
+        assert found.broken == ()
+        masks = {one.scene_id: one.mask for one in found.scenes}
+        assert masks == {scene.scene_id: scene.mask, "plain": None}
+    [named] = find_scenes([str(scene.path)], GsdLimits()).scenes
+    assert named.mask == scene.mask
+    assert str(scene.mask.href) in {str(path) for path in named.local_files()}

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from tests.made_up import DEGREES, ROTATED, UTM_44N, UTM_ORIGIN, noise, write_raster
 from tiles.blocks import plan_blocks
 from tiles.cells import project
-from tiles.coverage import COVERAGE, CoverageMap, sample_ground, searched_km2
+from tiles.coverage import COVERAGE, sample_ground, searched_km2
+from tiles.coverage_map import CoverageMap
 from tiles.read import read_block
 from tiles.region import Region
 from tiles.scene import GsdLimits, open_scene

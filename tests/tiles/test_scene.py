@@ -71,7 +71,7 @@ def test_fine_pixels_are_averaged_to_ten_metres(tmp_path):
 
 @given(st.dates(min_value=__import__("datetime").date(2000, 1, 1)))
 def test_dates_in_names(day):
-    from tiles.scene import DATE_IN_NAME
+    from tiles.headers import DATE_IN_NAME
 
     for name in (f"S2A_MSIL2A_{day:%Y%m%d}T053000", f"rgb_{day:%Y-%m-%d}_x"):
         found = DATE_IN_NAME.search(name)
