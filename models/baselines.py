@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from models.chips import Picture, PixelRect
 from models.dataset import Source
 from models.detection import SCORE_DECIMALS, PixelBoxes
-from models.detector import to_tensors
 from models.network import normalise
+from models.prepared import to_tensors
 from models.scoring import SCORE_FLOOR, off_edge
 from models.weights import NetworkShape
 from tiles.errors import DatasetError

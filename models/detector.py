@@ -1,61 +1,84 @@
-"""Pixels to oriented boxes: device, precision, and decoding that no cut of the work changes."""
+"""Pixels to oriented boxes: the network over tiles of a fixed grid, so that no cut shows."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+from torch import nn
 
-from models.detection import SCORE_DECIMALS, ArrayWindow, Bools, PixelBoxes, PixelOrigin
-from models.familiarity import PATCH_PX, distances, patch_statistics
-from models.network import (
-    CELL_PX,
-    STRIDE,
-    TYPICAL_LENGTH_PX,
-    TYPICAL_WIDTH_PX,
-    KilnNet,
-    fold_batch_norms,
-    normalise,
-    receptive_radius_px,
+from models.decoding import (
+    MAX_OFFSET_CELLS,
+    SUPPRESSION_RADIUS_PX,
+    Decoding,
+    decode_features,
 )
+from models.detection import ArrayWindow, Bools, PixelBoxes, PixelOrigin
+from models.familiarity import PATCH_PX, distances, patch_statistics, statistics_at
+from models.fused import FusedNet
+from models.gate import Gate
+from models.network import CELL_PX, STRIDE, KilnNet, network_radius_px, window_radius_px
+from models.precision import Precision, resolve_device, resolve_precision
+from models.prepared import Prepared
+from models.tiling import grown, shrunk, slices, tiles_of
 from models.weights import LoadedWeights, NetworkShape, PatchShape, WeightsCard, load_weights
-from tiles.errors import ConfigError, WeightsError
+from tiles.errors import WeightsError
+from tiles.skipping import GATE_PX, gate_status
 
-Precision = Literal["fp32", "bf16"]
+__all__ = ["Detector", "Precision", "Search", "halo_px", "resolve_device", "resolve_precision"]
 
-# Two kilns never stand closer: at 10 m, 5 px is one kiln's width and a bit.
-SUPPRESSION_RADIUS_PX = 5.0
-# From this many patches a side every second one, along rows and columns, gives the median as well.
-MANY_PATCHES = 8
-# A centre lies at most this many cells from the middle of the cell that found it.
-MAX_OFFSET_CELLS = 1.5
-# Sizes are kept within exp(1) of a typical kiln; further off the head has never seen anything.
-MAX_LOG_RATIO = 1.0
+# So many patches along each side of a tile are compared with the training data: their median is
+# that of all patches to within what one tile differs from the next.
+COMPARED_PATCHES = 4
+# Cells looked at in one batch: their activations stay in a core's cache.
+AT_ONCE = 4
+# Around each cell lies a margin as around a tile: from so many cells on the tile is cheaper.
+MOST_CELLS = 22
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """What of the raw outputs becomes a box."""
+class Search:
+    """What a detector says of one block.
 
-    threshold: float
-    suppression_radius_px: float = SUPPRESSION_RADIUS_PX
+    Attributes:
+        boxes: Those whose peak lies in the core, sorted by peak row and column.
+        unfamiliar: For each box, whether it lies on ground unlike the training data.
+        looked: Tiles of the core whose imagery was compared with the training data.
+        strange: How many of these are unlike it.
+        passed: Cells of the core, (rows, columns) of `tiles.skipping.GATE_PX`, that a gate let
+            through; None where no gate looked.
+    """
+
+    boxes: PixelBoxes
+    unfamiliar: Bools
+    looked: int
+    strange: int
+    passed: Bools | None = None
+
+    def status(self, status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Coverage statuses (y, x) of the core, with what only the gate looked at."""
+        return status if self.passed is None else gate_status(status, self.passed)
+
+
+def network_margin_px(shape: NetworkShape) -> int:
+    """Normalised pixels around a core that could change its detections, a multiple of STRIDE.
+
+    The network's radius, one cell for the 3 x 3 maximum, and what suppression reaches: its radius
+    and the offsets of both centres.
+    """
+    reach = SUPPRESSION_RADIUS_PX + CELL_PX * (2 * MAX_OFFSET_CELLS + 2)
+    return -(-int(np.ceil(network_radius_px(shape) + reach)) // STRIDE) * STRIDE
 
 
 def halo_px(shape: NetworkShape) -> int:
-    """Margin that a core needs so that nothing outside the array could change its detections.
-
-    The receptive radius, one cell for the 3 x 3 maximum, and what suppression reaches: its radius
-    and the offsets of both centres. Rounded up to the stride.
-    """
-    reach = SUPPRESSION_RADIUS_PX + CELL_PX * (2 * MAX_OFFSET_CELLS + 2)
-    return -(-int(np.ceil(receptive_radius_px(shape) + reach)) // STRIDE) * STRIDE
+    """Margin that a core needs so that nothing outside the array could change its detections."""
+    return network_margin_px(shape) + window_radius_px(shape)
 
 
 class Detector:
@@ -66,12 +89,20 @@ class Detector:
         sha256: Digest of the weights.
         device: Where the network runs, such as `cpu` or `cuda`.
         precision: `fp32` or `bf16`; part of what makes a run repeatable.
+        gate: Says where `search` need not look; None lets it look everywhere.
         threshold: Score above which a peak is a detection; the card's, unless set lower to score.
         stride: Arrays must start on multiples of this on the scene's grid.
         halo_px: Margin needed around a core.
     """
 
-    def __init__(self, weights: LoadedWeights, device: str, precision: Precision) -> None:
+    def __init__(
+        self,
+        weights: LoadedWeights,
+        device: str,
+        precision: Precision,
+        gate: Gate | None = None,
+    ) -> None:
+        self.gate = gate
         self.card: WeightsCard = weights.card
         self.sha256 = weights.sha256
         self.device = device
@@ -86,9 +117,7 @@ class Detector:
         shape = weights.card.shape
         assert isinstance(shape, NetworkShape)  # narrows; `Detector.of` chose by it
         self._kiln_shape = shape
-        self._net = fold_batch_norms(_build(weights, shape))
-        self._net.to(device=self.device, dtype=self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._net.out.float()
+        self._net = FusedNet(_build(weights, shape), self.device, self._dtype)
         return halo_px(shape)
 
     @staticmethod
@@ -107,6 +136,7 @@ class Detector:
         device: str = "auto",
         precision: str = "auto",
         threads: int | None = None,
+        gate: Path | None = None,
     ) -> Detector:
         """Read weights and place the network.
 
@@ -115,6 +145,7 @@ class Detector:
             device: `auto`, `cpu`, `cuda` or `mps`.
             precision: `auto`, `fp32` or `bf16`.
             threads: CPU threads of this process from now on; torch's own choice when None.
+            gate: Weights of a gate for `search`.
 
         Raises:
             WeightsError: The weights are missing, damaged or of another shape.
@@ -123,7 +154,11 @@ class Detector:
         if threads is not None:
             torch.set_num_threads(threads)
         chosen = resolve_device(device)
-        return cls.of(load_weights(weights_path), chosen, resolve_precision(precision, chosen))
+        resolved = resolve_precision(precision, chosen)
+        detector = cls.of(load_weights(weights_path), chosen, resolved)
+        if gate is not None:
+            detector.gate = Gate.load(gate, chosen, detector._dtype)
+        return detector
 
     def detect(
         self, pixels: NDArray[Any], usable: Bools, core: ArrayWindow, origin: PixelOrigin
@@ -139,20 +174,72 @@ class Detector:
         Returns:
             Boxes on the scene's grid, sorted by peak row and column.
         """
+        prepared = self._prepared(pixels, usable, origin)
+        looks = [look for tile in tiles_of(core, origin) for look in _whole(tile, usable)]
+        return self._detect(prepared, looks, origin)
+
+    def search(
+        self, pixels: NDArray[Any], usable: Bools, core: ArrayWindow, origin: PixelOrigin
+    ) -> Search:
+        """The same behind the gate, with what the training data say of the imagery.
+
+        The core starts on the scene's grid of tiles, with the whole halo around it.
+        """
+        prepared = self._prepared(pixels, usable, origin)
+        tiles = list(tiles_of(core, origin))
+        looks: list[Look] = []
+        passed = None if self.gate is None else np.ones(_cells(core), bool)
+        for tile in tiles:
+            let = None if self.gate is None else self.gate.passes(prepared, tile)
+            looks += _whole(tile, usable) if let is None else _gated(tile, usable, let)
+            if passed is not None and let is not None:
+                row, col = (tile.row0 - core.row0) // GATE_PX, (tile.col0 - core.col0) // GATE_PX
+                passed[row : row + let.shape[0], col : col + let.shape[1]] = let
+        boxes = self._detect(prepared, looks, origin)
+        strange = self._strange(pixels, usable, tiles)
+        unfamiliar = self.unfamiliar_boxes(pixels, usable, boxes, origin)
+        return Search(boxes, unfamiliar, len(strange), sum(strange), passed)
+
+    def _prepared(self, pixels: NDArray[Any], usable: Bools, origin: PixelOrigin) -> Prepared:
         if origin.row % STRIDE or origin.col % STRIDE:
             raise ValueError(f"blocks must start on multiples of {STRIDE} px, not at {origin}")
-        if not usable[_slices(core)].any():
-            return PixelBoxes.empty()
-        boxes = self.boxes(pixels, usable, origin)
-        row, col = boxes.peak_row - origin.row, boxes.peak_col - origin.col
-        own = (row >= core.row0) & (row < core.row0 + core.rows)
-        own &= (col >= core.col0) & (col < core.col0 + core.cols)
-        own &= usable[np.minimum(row, len(usable) - 1), np.minimum(col, usable.shape[1] - 1)]
-        return boxes[own]
+        shape = NetworkShape(window_px=self.card.shape.window_px)
+        return Prepared(pixels[: len(self.card.bands)], usable, shape, self.device)
 
-    def boxes(self, pixels: NDArray[Any], usable: Bools, origin: PixelOrigin) -> PixelBoxes:
-        """All boxes of one array above the threshold, sorted by peak row and column."""
-        return decode(self.outputs(pixels, usable), origin, Decoding(self.threshold))
+    def _detect(self, prepared: Prepared, looks: Sequence[Look], origin: PixelOrigin) -> PixelBoxes:
+        """Boxes whose peaks lie in usable pixels that a look owns, sorted by peak row, column."""
+        if not looks:
+            return PixelBoxes.empty()
+        found = self._boxes_of(prepared, looks, origin)
+        usable = prepared.usable
+        own = [_own(new, look.own, usable, origin) for new, look in zip(found, looks, strict=True)]
+        boxes = PixelBoxes.concatenate(own)
+        return boxes[np.lexsort((boxes.peak_col, boxes.peak_row))]
+
+    def _boxes_of(
+        self, prepared: Prepared, looks: Iterable[Look], origin: PixelOrigin
+    ) -> Iterator[PixelBoxes]:
+        """Boxes in and around each look; no other look's work changes an array or its batch."""
+        margin_px = network_margin_px(self._kiln_shape)
+        for _, group in groupby(looks, key=lambda look: look.batch):
+            windows = [grown(look.seen, margin_px, *prepared.shape) for look in group]
+            with torch.inference_mode():
+                x = torch.cat([prepared.normalised(window) for window in windows])
+                features = self._net.features(x.to(self.device))
+                for window, own in zip(windows, features, strict=True):
+                    at = PixelOrigin(origin.row + window.row0, origin.col + window.col0)
+                    yield decode_features(own, self._net, at, Decoding(self.threshold))
+
+    def _strange(
+        self, pixels: NDArray[Any], usable: Bools, tiles: Iterable[ArrayWindow]
+    ) -> list[bool]:
+        """Of each tile with usable pixels, whether its imagery is unlike the training data."""
+        familiarity = self.card.familiarity
+        if familiarity is None:
+            return []
+        seen = [slices(tile) for tile in tiles if usable[slices(tile)].any()]
+        far = [self.unfamiliarity(pixels[:, *inside], usable[inside]) for inside in seen]
+        return [distance > familiarity.threshold for distance in far]
 
     def unfamiliarity(self, pixels: NDArray[Any], usable: Bools) -> float:
         """How unlike the training imagery an array is: the median distance of its patches.
@@ -162,7 +249,7 @@ class Detector:
         """
         if self.card.familiarity is None:
             return 0.0
-        every = 2 if min(usable.shape) >= MANY_PATCHES * PATCH_PX else 1
+        every = max(min(usable.shape) // (COMPARED_PATCHES * PATCH_PX), 1)
         patches = patch_statistics(pixels, usable, every=every)
         if not len(patches.features):
             return 0.0
@@ -177,138 +264,70 @@ class Detector:
         """
         if self.card.familiarity is None or not len(boxes):
             return np.zeros(len(boxes), bool)
-        first_row, first_col = -origin.row % PATCH_PX, -origin.col % PATCH_PX
-        patches = patch_statistics(pixels, usable, first_row, first_col)
-        far = distances(self.card.familiarity, patches.features) > self.card.familiarity.threshold
-        strange = {
-            (row, col)
-            for row, col in zip(
-                (patches.row[far] + origin.row) // PATCH_PX,
-                (patches.col[far] + origin.col) // PATCH_PX,
-                strict=True,
-            )
-        }
-        own = zip(boxes.peak_row // PATCH_PX, boxes.peak_col // PATCH_PX, strict=True)
-        return np.array([cell in strange for cell in own], bool)
-
-    def outputs(self, pixels: NDArray[Any], usable: Bools) -> Tensor:
-        """Raw outputs (N_OUTPUTS, y / 2, x / 2) of one array, float32, on the CPU."""
-        x, mask = to_tensors(pixels, usable, len(self.card.bands))
-        # Normalising needs double precision, which Apple's MPS has not.
-        where = self.device if self.device == "cuda" else "cpu"
-        with torch.inference_mode():
-            z = normalise(x.to(where), mask.to(where), self._kiln_shape)
-            out: Tensor = self._net(z.to(device=self.device, dtype=self._dtype))
-        return out[0].float().cpu()
+        cells = np.stack([boxes.peak_row // PATCH_PX, boxes.peak_col // PATCH_PX], axis=1)
+        own, number = np.unique(cells, axis=0, return_inverse=True)
+        first = PATCH_PX * own - np.array([origin.row, origin.col])
+        patches = statistics_at(pixels, usable, first[:, 0], first[:, 1])
+        strange = np.zeros(len(own), bool)
+        if len(patches.features):
+            far = distances(self.card.familiarity, patches.features)
+            strange[patches.number] = far > self.card.familiarity.threshold
+        return np.asarray(strange[number.reshape(-1)], bool)
 
 
-def to_tensors(pixels: NDArray[Any], usable: Bools, n_bands: int) -> tuple[Tensor, Tensor]:
-    """Pixels (1, band, y, x) and mask (1, 1, y, x) as float32, padded to the stride, NaN masked."""
-    values = np.asarray(pixels[:n_bands], dtype=np.float32)
-    mask = np.asarray(usable, bool)
-    if pixels.dtype.kind == "f":
-        mask = mask & np.isfinite(values).all(axis=0)
-    pad = [-side % STRIDE for side in mask.shape]
-    padding = (0, pad[1], 0, pad[0])
-    x = F.pad(torch.from_numpy(np.where(mask, values, np.float32(0))), padding)
-    return x[None], F.pad(torch.from_numpy(mask.astype(np.float32)), padding)[None, None]
+@dataclass(frozen=True)
+class Look:
+    """One array that the network sees.
 
-
-def decode(outputs: Tensor, origin: PixelOrigin, decoding: Decoding) -> PixelBoxes:
-    """Local maxima of the heatmap as boxes on the scene's grid, sorted by peak row and column.
-
-    A peak stands when no cell around it is higher and no better peak lies within the suppression
-    radius. "Better" compares score, then row, then column; a suppressed peak still suppresses. So
-    the outcome depends on the neighbourhood alone and not on any order of work.
-
-    Args:
-        outputs: (N_OUTPUTS, y / 2, x / 2), float32.
-        origin: Of the array on the scene's grid.
-        decoding: Threshold and radius.
+    Attributes:
+        own: Pixels whose peaks it decides.
+        seen: Pixels of the array, without its margin.
+        batch: Arrays of one batch have one shape, and follow one another.
     """
-    heat = torch.sigmoid(outputs[0]).mul(10**SCORE_DECIMALS).round()
-    highest = F.max_pool2d(heat[None, None], 3, stride=1, padding=1)[0, 0]
-    limit = decoding.threshold * 10**SCORE_DECIMALS
-    cells = torch.nonzero((heat == highest) & (heat > limit))
-    values = outputs[:, cells[:, 0], cells[:, 1]].double().numpy()
-    score = heat[cells[:, 0], cells[:, 1]].double().numpy() / 10**SCORE_DECIMALS
-    boxes = _boxes(cells.numpy(), values, score, origin)
-    return boxes[standing(boxes, decoding.suppression_radius_px)]
+
+    own: ArrayWindow
+    seen: ArrayWindow
+    batch: tuple[int, int, int]
 
 
-def _boxes(
-    cells: NDArray[np.int64],
-    values: NDArray[np.float64],
-    score: NDArray[np.float64],
-    origin: PixelOrigin,
-) -> PixelBoxes:
-    offset = np.clip(values[1:3], -MAX_OFFSET_CELLS, MAX_OFFSET_CELLS)
-    centre = CELL_PX * (cells.T + 0.5 + offset)  # (2, n): rows, columns in the array
-    size = np.exp(np.clip(values[3:5], -MAX_LOG_RATIO, MAX_LOG_RATIO))
-    angle = 0.5 * np.arctan2(values[6], values[5])
-    peak = CELL_PX * cells
-    return PixelBoxes(
-        row=centre[0] + origin.row,
-        col=centre[1] + origin.col,
-        peak_row=peak[:, 0] + origin.row,
-        peak_col=peak[:, 1] + origin.col,
-        length_px=TYPICAL_LENGTH_PX * size[0],
-        width_px=TYPICAL_WIDTH_PX * size[1],
-        angle_rad=angle % np.pi,
-        score=score,
-    )
+def _whole(tile: ArrayWindow, usable: Bools) -> list[Look]:
+    """A tile as one array; none where nothing of it is usable."""
+    seen = shrunk(tile, usable)
+    return [] if seen is None else [Look(tile, seen, (tile.row0, tile.col0, -1))]
 
 
-def standing(boxes: PixelBoxes, radius_px: float) -> Bools:
-    """Which boxes no better box within the radius speaks against."""
-    standing = np.ones(len(boxes), bool)
-    if len(boxes) < 2:
-        return standing
-    pairs = cKDTree(np.stack([boxes.row, boxes.col], 1)).query_pairs(
-        radius_px, output_type="ndarray"
-    )
-    rank = np.empty(len(boxes), np.int64)
-    rank[np.lexsort((boxes.peak_col, boxes.peak_row, -boxes.score))] = np.arange(len(boxes))
-    worse = np.where(rank[pairs[:, 0]] > rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
-    standing[worse] = False
-    return standing
+def _gated(tile: ArrayWindow, usable: Bools, let: Bools) -> list[Look]:
+    """Only the cells of a tile that a gate lets through; the whole tile where they are many.
 
-
-def resolve_device(device: str) -> str:
-    """`auto` becomes CUDA where there is one, else Apple's MPS, else the CPU.
-
-    Raises:
-        ConfigError: The device asked for is not on this machine.
+    Where the whole tile is looked at, all of `let` becomes true.
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available()}
-    present["mps"] = torch.backends.mps.is_available()
-    if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present.get(device, False):
-        usable = ", ".join(name for name, there in present.items() if there)
-        raise ConfigError(f"The device {device!r} is not on this machine: use one of {usable}.")
-    return device
+    cells = np.argwhere(let)
+    if len(cells) > MOST_CELLS:
+        let[:] = True
+        return _whole(tile, usable)
+    windows = [
+        ArrayWindow(tile.row0 + GATE_PX * row, tile.col0 + GATE_PX * col, GATE_PX, GATE_PX)
+        for row, col in cells.tolist()
+    ]
+    seen = [window for window in windows if usable[slices(window)].any()]
+    return [
+        Look(window, window, (tile.row0, tile.col0, number // AT_ONCE))
+        for number, window in enumerate(seen)
+    ]
 
 
-def resolve_precision(precision: str, device: str) -> Precision:
-    """`auto` becomes bf16 where the hardware multiplies in it, else fp32.
-
-    Raises:
-        ConfigError: No such precision.
-    """
-    if precision == "fp32":
-        return "fp32"
-    if precision == "bf16":
-        return "bf16"
-    if precision != "auto":
-        raise ConfigError(f"There is no precision {precision!r}: use auto, fp32 or bf16.")
-    return "bf16" if _multiplies_bf16(device) else "fp32"
+def _cells(core: ArrayWindow) -> tuple[int, int]:
+    """Rows and columns of a core's cells; the last ones may reach beyond it."""
+    return -(-core.rows // GATE_PX), -(-core.cols // GATE_PX)
 
 
-def _multiplies_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+def _own(boxes: PixelBoxes, tile: ArrayWindow, usable: Bools, origin: PixelOrigin) -> PixelBoxes:
+    """Boxes whose peak lies in a usable pixel of a tile."""
+    row, col = boxes.peak_row - origin.row, boxes.peak_col - origin.col
+    own = (row >= tile.row0) & (row < tile.row0 + tile.rows)
+    own &= (col >= tile.col0) & (col < tile.col0 + tile.cols)
+    own &= usable[np.clip(row, 0, usable.shape[0] - 1), np.clip(col, 0, usable.shape[1] - 1)]
+    return boxes[own]
 
 
 def _build(weights: LoadedWeights, shape: NetworkShape) -> KilnNet:
@@ -331,8 +350,3 @@ def load_tensors(net: nn.Module, weights: LoadedWeights) -> None:
             f"The weights {weights.card.name} do not fit the network their card describes: "
             "train them again with this version."
         ) from error
-
-
-def _slices(core: ArrayWindow) -> tuple[slice, slice]:
-    rows = slice(core.row0, core.row0 + core.rows)
-    return rows, slice(core.col0, core.col0 + core.cols)

@@ -70,6 +70,41 @@ def patch_statistics(
     )
 
 
+@dataclass(frozen=True)
+class NumberedPatches:
+    """Statistics of some of the patches asked for, as in `Patches`, and the numbers of these."""
+
+    features: Floats
+    number: NDArray[np.int64]
+
+
+def statistics_at(
+    pixels: NDArray[Any], usable: Bools, rows: NDArray[np.int64], cols: NDArray[np.int64]
+) -> NumberedPatches:
+    """Statistics of the patches with these first rows and columns, of those wholly usable.
+
+    Args:
+        pixels: (band, y, x), red, green, blue first, any scaling.
+        usable: (y, x).
+        rows: First row of each patch, (n,); a patch that leaves the array is left out.
+        cols: First column of each patch.
+    """
+    numbers, parts = [], []
+    for number, (row, col) in enumerate(zip(rows, cols, strict=True)):
+        inside = np.s_[row : row + PATCH_PX, col : col + PATCH_PX]
+        whole = row >= 0 and col >= 0 and usable[inside].shape == (PATCH_PX, PATCH_PX)
+        if whole and usable[inside].all():
+            parts.append(statistics_of(pixels[:, *inside], usable[inside]))
+            numbers += [number] * len(parts[-1])
+    features = np.concatenate(parts) if parts else np.zeros((0, 7))
+    return NumberedPatches(features, np.array(numbers, np.int64))
+
+
+def statistics_of(pixels: NDArray[Any], usable: Bools) -> Floats:
+    """Features (0 or 1, 7) of an array of one patch."""
+    return patch_statistics(pixels, usable).features
+
+
 def fit_familiarity(sources: Sequence[tuple[str, Floats]]) -> Familiarity:
     """One normal distribution a source of training imagery, and a threshold for all.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
+from models.decoding import standing
 from models.detection import SCORE_DECIMALS, Bools, PixelBoxes, PixelOrigin
-from models.detector import Detector, load_tensors, standing, to_tensors
+from models.detector import Detector, Look, load_tensors
 from models.patch_network import PatchNet, two_views
+from models.prepared import Prepared, to_tensors
+from models.tiling import grown, slices
 from models.weights import LoadedWeights, PatchShape
 
 # Squares are looked at every so many pixels, on the scene's own grid: a third of a mine's chip, so
@@ -64,6 +68,15 @@ class PatchDetector(Detector):
         self._squares.head.float()
         return patch_halo_px(shape)
 
+    def _boxes_of(
+        self, prepared: Prepared, looks: Iterable[Look], origin: PixelOrigin
+    ) -> Iterator[PixelBoxes]:
+        for look in looks:
+            window = grown(look.seen, self.halo_px, *prepared.usable.shape)
+            inside = slices(window)
+            at = PixelOrigin(origin.row + window.row0, origin.col + window.col0)
+            yield self.boxes(prepared.pixels[:, *inside], prepared.usable[inside], at)
+
     def boxes(self, pixels: NDArray[Any], usable: Bools, origin: PixelOrigin) -> PixelBoxes:
         """All squares of one array above the threshold, sorted by peak row and column."""
         first = PixelOrigin(-origin.row % STEP_PX, -origin.col % STEP_PX)
@@ -76,7 +89,7 @@ class PatchDetector(Detector):
 
     def logits(self, pixels: NDArray[Any], usable: Bools) -> Tensor:
         """Logit of every square from the first pixel on, every STEP_PX, float32, on the CPU."""
-        x, mask = to_tensors(pixels, usable, len(self.card.bands))
+        x, mask = (t.float() for t in to_tensors(pixels, usable, len(self.card.bands)))
         side = self._shape.chip_px
         chips, masks = (_squares(tensor[0], side) for tensor in (x, mask))
         out = torch.full(chips.shape[:2], NOT_SEEN)

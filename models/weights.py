@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from tiles.files import atomic_path
 # bytes. Its value is JSON: the card's text and the digest.
 METADATA_KEY = "kilnlight"
 DEFAULT_NAME = "brick_kiln"
+
+Card = TypeVar("Card", bound=BaseModel)
 
 
 class _Frozen(BaseModel):
@@ -66,6 +68,20 @@ class PatchShape(_Frozen):
     def window_px(self) -> int:
         """Side of the window whose mean and deviation normalise a pixel: the chip itself."""
         return self.chip_px
+
+
+class GateShape(_Frozen):
+    """The same for the gate, `models.gate_network`.
+
+    Attributes:
+        kind: Tells this shape from the others in a card.
+        channels: Channels at strides 4 and 8.
+        window_px: Side of the window whose mean and deviation normalise a pixel; the detector's.
+    """
+
+    kind: Literal["gate"] = "gate"
+    channels: tuple[int, int] = (24, 48)
+    window_px: int = Field(default=56, ge=8)
 
 
 class Recall(_Frozen):
@@ -183,7 +199,7 @@ def default_weights(site_class: str = DEFAULT_NAME) -> Path:
     Raises:
         WeightsError: There are none.
     """
-    path = Path(__file__).parent / "weights" / f"{site_class}.safetensors"
+    path = weights_folder() / f"{site_class}.safetensors"
     if not path.is_file():
         raise WeightsError(
             f"No weights come with the program for the class {site_class!r}: "
@@ -192,7 +208,12 @@ def default_weights(site_class: str = DEFAULT_NAME) -> Path:
     return path
 
 
-def save_weights(path: Path, card: WeightsCard, tensors: Mapping[str, NDArray[Any]]) -> None:
+def weights_folder() -> Path:
+    """Where the weights lie that come with the program."""
+    return Path(__file__).parent / "weights"
+
+
+def save_weights(path: Path, card: BaseModel, tensors: Mapping[str, NDArray[Any]]) -> None:
     """Write tensors and card as safetensors; floating point is kept as float16 to stay small."""
     kept = {name: _compact(np.asarray(tensors[name])) for name in sorted(tensors)}
     text = card.model_dump_json()
@@ -212,7 +233,7 @@ def load_card(path: Path) -> WeightsCard:
     Raises:
         WeightsError: The file is missing, damaged, or holds no card of this version.
     """
-    return _parse_card(path, _read(path, with_tensors=False)[0])
+    return _parse_card(path, _read(path, with_tensors=False)[0], WeightsCard)
 
 
 def load_weights(path: Path) -> LoadedWeights:
@@ -221,15 +242,24 @@ def load_weights(path: Path) -> LoadedWeights:
     Raises:
         WeightsError: The file is missing or damaged, or its content does not fit its digest.
     """
+    return LoadedWeights(*load_tensors_with(path, WeightsCard))
+
+
+def load_tensors_with(path: Path, kind: type[Card]) -> tuple[Card, dict[str, NDArray[Any]], str]:
+    """The same with a card of any kind: card, tensors by name as float32, digest.
+
+    Raises:
+        WeightsError: The file is missing or damaged, or its card is of another kind.
+    """
     header, tensors = _read(path, with_tensors=True)
-    card = _parse_card(path, header)
+    card = _parse_card(path, header, kind)
     digest = _digest(header.get("card", ""), tensors)
     if digest != header.get("sha256"):
         raise WeightsError(
             f"The weights {path} are damaged: their SHA-256 is {digest[:12]}..., "
             f"their header says {str(header.get('sha256'))[:12]}...; fetch or train them again."
         )
-    return LoadedWeights(card, {k: _expand(v) for k, v in tensors.items()}, digest)
+    return card, {k: _expand(v) for k, v in tensors.items()}, digest
 
 
 def check_bands(card: WeightsCard, bands: tuple[str, ...]) -> None:
@@ -260,14 +290,14 @@ def _read(path: Path, with_tensors: bool) -> tuple[dict[str, str], dict[str, NDA
         ) from error
 
 
-def _parse_card(path: Path, header: Mapping[str, str]) -> WeightsCard:
+def _parse_card(path: Path, header: Mapping[str, str], kind: type[Card]) -> Card:
     if "card" not in header:
         raise WeightsError(
             f"The weights {path} carry no card of this program: use weights that "
             "`kilnlight train` wrote."
         )
     try:
-        return WeightsCard.model_validate_json(header["card"])
+        return kind.model_validate_json(header["card"])
     except ValidationError as error:
         raise WeightsError(
             f"The card of the weights {path} does not fit this version of the program: "

@@ -1,11 +1,9 @@
-"""What a survey will look at, and the identity by which a run folder knows it again."""
+"""What a survey will look at, opened and checked before any work."""
 
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import rasterio
 import shapely
 
 from models.site_class import SiteClass, load_site_class
@@ -16,10 +14,13 @@ from models.weights import (
     default_weights,
     load_weights,
 )
+from pipeline.cluster import on_one_worker
 from pipeline.config import RunSettings
-from pipeline.survey import DetectorSpec, SurveyPlan
-from tiles.blocks import CORE_PX
+from pipeline.pixels import choose_scenes
+from pipeline.search import DetectorSpec
+from pipeline.survey import SurveyPlan
 from tiles.catalog import Catalog, find_scenes
+from tiles.composite import METHODS, dates_of
 from tiles.errors import RegionError, SceneError, WeightsError
 from tiles.files import sha256_file
 from tiles.region import UNDATED, Region, read_region, region_of
@@ -28,8 +29,14 @@ from tiles.scene import GsdLimits, Scene
 NETWORK_BANDS = ("red", "green", "blue")  # what tiles.read gives, in its order
 
 
-def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
+def plan_survey(
+    settings: RunSettings, recorded: Mapping[str, str] | None = None
+) -> tuple[SurveyPlan, LoadedWeights]:
     """Open everything that a survey needs, so that what is wrong is said before the work starts.
+
+    Args:
+        settings: what is to be done.
+        recorded: device and precision of the survey that the run folder holds, if it does.
 
     Raises:
         KilnlightError: the site class, weights, imagery or region cannot be used.
@@ -43,16 +50,24 @@ def plan_survey(settings: RunSettings) -> tuple[SurveyPlan, LoadedWeights]:
     check_judged(weights.card, path)
     check_bands(weights.card, NETWORK_BANDS)
     limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
-    catalog = find_scenes(settings.imagery, limits, settings.band_numbers)
+    named = read_region(settings.region, settings.name) if settings.region else None
+    query, sensor = settings.query(named), settings.pixels.profile
+    catalog = find_scenes(settings.imagery, limits, settings.band_numbers, query, sensor)
     if settings.strict and catalog.broken:
         raise SceneError(catalog.broken[0].reason)
+    region = _region(settings, named, catalog)
+    chosen = choose_scenes(
+        catalog.scenes, settings.pixels, site_class, settings.country, region.polygon
+    )
     return SurveyPlan(
-        catalog=catalog,
-        region=_region(settings, catalog),
-        period=settings.period or period_of(catalog.scenes),
+        catalog=replace(catalog, scenes=chosen.scenes),
+        region=region,
+        period=settings.period or period_of(chosen.scenes),
         site_class=site_class,
-        detector=_detector_spec(settings, path, weights),
+        detector=_detector_spec(settings, path, weights, recorded or {}),
+        block_px=settings.engine.side_px(settings.pixels.composite in METHODS),
         country=settings.country,
+        out_of_season=chosen.out_of_season,
     ), weights
 
 
@@ -99,62 +114,60 @@ def check_judged(card: WeightsCard, path: Path) -> None:
         )
 
 
-def _region(settings: RunSettings, catalog: Catalog) -> Region:
+def _region(settings: RunSettings, named: Region | None, catalog: Catalog) -> Region:
     footprints = [scene.footprint for scene in catalog.scenes]
-    if settings.region is None:
+    if named is None:
         footprints += [source.footprint for source in catalog.broken if source.footprint]
         return region_of(settings.name or "ground of the imagery", footprints)
-    region = read_region(settings.region, settings.name)
-    if not region.polygon.intersects(shapely.union_all(footprints)):
+    if not named.polygon.intersects(shapely.union_all(footprints)):
         raise RegionError(
             f"region file {settings.region} and the imagery do not overlap: check both coordinates."
         )
-    return region
-
-
-def _content(scene: Scene) -> list[str]:
-    """SHA-256 of the file and of every file it refers to (a VRT's sources, masks beside it)."""
-    with rasterio.open(scene.path) as dataset:
-        return [sha256_file(Path(file)) for file in sorted(dataset.files) if Path(file).is_file()]
+    return named
 
 
 def period_of(scenes: Sequence[Scene]) -> str:
     """The months from the first to the last scene's date, or `undated`."""
-    months = sorted(scene.date[:7] for scene in scenes if scene.date)
+    months = sorted(day[:7] for scene in scenes for day in dates_of(scene))
     return f"{months[0]}/{months[-1]}" if months else UNDATED
 
 
-def _detector_spec(settings: RunSettings, path: Path, weights: LoadedWeights) -> DetectorSpec:
+def _detector_spec(
+    settings: RunSettings, path: Path, weights: LoadedWeights, recorded: Mapping[str, str]
+) -> DetectorSpec:
+    """The detector, with what is still to be found out: where it runs, and in which precision.
+
+    That is decided once a survey, and stays: on another machine `auto` could mean another thing.
+    """
+    wanted = {
+        name: recorded.get(name, "auto") if value == "auto" else value
+        for name, value in (("device", settings.device), ("precision", settings.precision))
+    }
+    if settings.scheduler is None or "auto" not in wanted.values():
+        known = resolve_here(**wanted) if wanted != dict(recorded) else wanted
+    else:
+        known = on_one_worker(settings, resolve_here, wanted["device"], wanted["precision"])
+    from models.gate import choose_gate
+
+    gate = choose_gate(settings.gate, weights.card, weights.sha256)
+    return DetectorSpec(
+        path.absolute(),
+        weights.sha256,
+        known["device"],
+        known["precision"],
+        weights.card.halo_px,
+        gate,
+        sha256_file(gate) if gate else "",
+    )
+
+
+def resolve_here(device: str, precision: str) -> dict[str, str]:
+    """Device and precision that this machine would take.
+
+    Raises:
+        ConfigError: it has no such device, or there is no such precision.
+    """
     from models.detector import resolve_device, resolve_precision
 
-    device = resolve_device(settings.device)
-    precision = resolve_precision(settings.precision, device)
-    return DetectorSpec(path.absolute(), weights.sha256, device, precision, weights.card.halo_px)
-
-
-def survey_identity(plan: SurveyPlan, weights: LoadedWeights) -> dict[str, Any]:
-    """Everything that the survey's tables depend on, and nothing else.
-
-    Scenes count by name and content, so that imagery may be moved; the region by its shape. The
-    region's name and the period can be changed afterwards: only the maps are made again.
-    """
-    scenes = plan.catalog.scenes
-    return {
-        "imagery": [
-            {"scene_id": s.scene_id, "bands": s.bands.indexes, "sha256": _content(s)}
-            for s in scenes
-        ],
-        "left_out": [source.path.name for source in plan.catalog.broken],
-        "region": {"wkb": shapely.to_wkb(plan.region.polygon, hex=True)},
-        "site_class": plan.site_class.model_dump(mode="json"),
-        "weights": {
-            "name": weights.card.name,
-            "version": weights.card.version,
-            "sha256": weights.sha256,
-            "licence": weights.card.licence,
-        },
-        "device": plan.detector.device,
-        "precision": plan.detector.precision,
-        "core_px": CORE_PX,
-        "kilnlight": version("kilnlight"),
-    }
+    chosen = resolve_device(device)
+    return {"device": chosen, "precision": resolve_precision(precision, chosen)}

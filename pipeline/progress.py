@@ -1,4 +1,4 @@
-"""What a person sees while a survey runs: blocks done, speed, found so far, time left."""
+"""What a person sees while a survey runs: tasks done, speed, found so far, time left."""
 
 import time
 from collections.abc import Iterator
@@ -32,19 +32,19 @@ class Screen:
         self.console.print(text, markup=False)
 
     @contextmanager
-    def survey(self, blocks: int) -> Iterator["SurveyBar"]:
-        """Show a bar for a survey of so many blocks while the context lasts."""
+    def survey(self, tasks: int, done: int = 0) -> Iterator["SurveyBar"]:
+        """Show a bar for a survey of so many tasks, some done before, while the context lasts."""
         columns = (
             TextColumn("surveying"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("blocks, {task.fields[speed]}, {task.fields[found]} found,"),
+            TextColumn("tasks, {task.fields[speed]}, {task.fields[found]} found,"),
             TimeRemainingColumn(),
             TextColumn("left"),
         )
         with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task("survey", total=blocks, speed="0 km2/s", found=0)
-            bar = SurveyBar(progress, task)
+            task = progress.add_task("survey", total=tasks, speed="0 km2/s", found=0)
+            bar = SurveyBar(progress, task, done)
             yield bar
         if not self.console.is_terminal:
             self.say(bar.text())
@@ -61,19 +61,19 @@ class Screen:
 class SurveyBar:
     """Counts what a survey has done so far."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Progress, task: TaskID, done: int = 0) -> None:
         self.progress, self.task = progress, task
         self.started = time.monotonic()
-        self.blocks, self.area_km2, self.found = 0, 0.0, 0
+        self.done, self.area_km2, self.found = done, 0.0, 0
 
-    def advance(self, blocks: int, area_km2: float, found: int) -> None:
-        """Count finished blocks, the ground in them (km2), and the detections."""
-        self.blocks += blocks
+    def advance(self, tasks: int, area_km2: float, found: int) -> None:
+        """Count finished tasks, the ground in them (km2), and the detections."""
+        self.done += tasks
         self.area_km2 += area_km2
         self.found += found
         self.progress.update(
             self.task,
-            completed=self.blocks,
+            completed=self.done,
             speed=self.speed(),
             found=self.found,
         )
@@ -84,4 +84,4 @@ class SurveyBar:
 
     def text(self) -> str:
         """One line for logs, where no bar can be drawn."""
-        return f"surveyed {self.blocks} blocks, {self.speed()}, {self.found} detections"
+        return f"surveyed {self.done} tasks, {self.speed()}, {self.found} detections"

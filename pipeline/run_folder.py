@@ -11,12 +11,19 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from tiles.errors import RunFolderError
+from pipeline.differences import differences
+from pipeline.journal import JOURNAL, JOURNAL_FILES, Journal
+from tiles.errors import NothingSearchedError, RunFolderError
 from tiles.files import sha256_file, write_text
+from tiles.handles import use_gdal_settings
 
 MANIFEST = "manifest.json"
-SURVEY_FILES = ("detections.parquet", "coverage.parquet")
+RUN_FILE = "run.toml"
+SURVEY_FILES = ("detections.parquet", "coverage.parquet", "ground.parquet")
+# other commands put them there, and keep their own record
+NOT_OF_A_RUN = ("packs", "outcomes.csv", "review")
 OPERATOR_ONLY = 0o700  # only what a tier holds is meant to leave the folder
+SHOWN = 4  # differences in one message
 # whose versions change bytes
 PACKAGES = (
     *("kilnlight", "torch", "torchvision", "rasterio", "geopandas", "shapely", "pyproj"),
@@ -74,20 +81,39 @@ class RunFolder:
             os.close(handle)
 
     @contextmanager
-    def claimed_for(self, survey: Mapping[str, Any]) -> Iterator[None]:
-        """Note in an empty folder whose it is while a survey runs; take that back if it fails.
+    def session(self) -> Iterator[Journal]:
+        """Lock the folder and open its journal; a survey that never got anywhere leaves nothing.
 
-        A survey that is killed leaves the note, and the same run may start again in the folder.
+        Raises:
+            RunFolderError: another run is at work in it, or the journal is damaged.
+            SurveyError: the disk is full.
         """
+        with self.locked():
+            was_empty = self.manifest() is None
+            kept = True
+            try:
+                with Journal.open(self.path) as journal:
+                    try:
+                        yield journal
+                    except NothingSearchedError:
+                        kept = not was_empty  # results that say nothing are no work to keep
+                        raise
+                    except BaseException:
+                        kept = not was_empty or journal.holds_results()
+                        raise
+            finally:
+                if not kept:
+                    self._clear()
+
+    def _clear(self) -> None:
+        for name in (*SURVEY_FILES, *JOURNAL_FILES, MANIFEST):
+            (self.path / name).unlink(missing_ok=True)
+        if self.is_new and not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def claim(self, survey: Mapping[str, Any]) -> None:
+        """Note whose folder it is before a survey begins; `holds` says no until it has ended."""
         write_text(self.path / MANIFEST, json.dumps({"survey": dict(survey), "files": {}}) + "\n")
-        try:
-            yield
-        except BaseException:
-            for name in (*SURVEY_FILES, MANIFEST):
-                (self.path / name).unlink(missing_ok=True)
-            if self.is_new and not any(self.path.iterdir()):
-                self.path.rmdir()
-            raise
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest, or None in a folder that is still empty.
@@ -108,32 +134,60 @@ class RunFolder:
             raise RunFolderError(f"{file} is another program's: choose an empty --out.")
         return loaded
 
-    def holds(self, survey: Mapping[str, Any]) -> bool:
-        """Say whether the folder holds this very survey, whole and unchanged.
+    def belongs_to(self, survey: Mapping[str, Any], *, refresh: bool = False) -> None:
+        """Refuse a folder that another survey has begun or ended in, unless it is to be refreshed.
 
         Args:
             survey: inputs, settings and weights, as `manifest()["survey"]` has them.
+            refresh: what differs will be computed anew.
 
         Raises:
-            RunFolderError: it holds another survey, or one of those tables was changed.
+            RunFolderError: it is another survey's; the message shows what differs.
         """
         manifest = self.manifest()
-        if manifest is None:
-            return False
-        for key in sorted({*survey, *manifest["survey"]}):
-            if manifest["survey"].get(key) != survey.get(key):
-                raise RunFolderError(
-                    f"{self.path} holds another run (its {key} differs): choose another --out."
-                )
-        if not manifest["files"]:
-            return False  # a survey that was begun and not ended
+        differ = [] if manifest is None else differences(manifest["survey"], survey)
+        if differ and not refresh:
+            more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+            raise RunFolderError(
+                f"{self.path} holds another run ({'; '.join(differ[:SHOWN])}{more}): give "
+                "--refresh to compute just what changed, or choose another --out."
+            )
+
+    def holds(self, survey: Mapping[str, Any]) -> bool:
+        """Say whether the folder holds this very survey, whole and unchanged.
+
+        Raises:
+            RunFolderError: one of its tables was changed.
+        """
+        manifest = self.manifest()
+        if manifest is None or not manifest["files"] or manifest["survey"] != survey:
+            return False  # empty, begun and not ended, or to be refreshed
         for name in SURVEY_FILES:
             file = self.path / name
             if not file.is_file() or sha256_file(file) != manifest["files"].get(name):
                 raise RunFolderError(
-                    f"{file} is missing or changed: run again into an empty --out."
+                    f"{file} is missing or changed: run again with --refresh, which makes it anew "
+                    "from the journal, or into an empty --out."
                 )
         return True
+
+    @contextmanager
+    def looked_into(self) -> Iterator[Journal | None]:
+        """The journal of the run in this folder, for a look; None where none was begun.
+
+        Raises:
+            RunFolderError: a run is at work here, or the journal is damaged.
+        """
+        if self.manifest() is None or not (self.path / JOURNAL).exists():
+            yield None
+            return
+        with self.locked(), Journal.open(self.path) as journal:
+            yield journal
+
+    def settled(self) -> dict[str, str]:
+        """Device and precision of the survey that was begun here; empty where there is none."""
+        survey = (self.manifest() or {}).get("survey", {})
+        return {name: survey[name] for name in ("device", "precision") if name in survey}
 
     def result(self) -> dict[str, Any]:
         """What the survey in this folder said beside its tables."""
@@ -146,13 +200,17 @@ class RunFolder:
             survey: inputs, settings and weights that the survey's tables depend on.
             parts: further sections, such as timings; none may hold a figure from raw reports.
         """
-        files = sorted(
-            file for file in self.path.rglob("*") if file.is_file() and file != self.path / MANIFEST
-        )
+        files = sorted(file for file in self.path.rglob("*") if self._is_made(file))
         manifest = {
             "survey": dict(survey),
             "versions": {"python": python_version(), **{name: version(name) for name in PACKAGES}},
+            "gdal_settings": use_gdal_settings(),
             **parts,
             "files": {str(file.relative_to(self.path)): sha256_file(file) for file in files},
         }
         write_text(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+
+    def _is_made(self, file: Path) -> bool:
+        """Whether a run made a file, and the same run would make the same bytes again."""
+        first = file.relative_to(self.path).parts[0]
+        return file.is_file() and first not in (MANIFEST, *JOURNAL_FILES, *NOT_OF_A_RUN)

@@ -66,12 +66,12 @@ class RunSummary:
 
     def _delay(self) -> str:
         month = not_before(self.plan.period)
-        return f", not before {month}" if month else ""
+        return f" (to be published not before {month})" if month else ""
 
     def _files(self) -> list[str]:
         took = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
         return [
-            f"Map to publish{self._delay()}: {self.folder / 'public' / 'index.html'}",
+            f"Preview of the public map{self._delay()}: {self.folder / 'public' / 'index.html'}",
             f"Ranked sites, not to publish: {self.folder / 'restricted' / 'sites.csv'}",
             f"Tables: {self.folder} ({took})",
         ]

@@ -1,15 +1,17 @@
 """The windows a scene is read in: each block owns its core and reads a halo around it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from tiles.scene import Scene
 
-CORE_PX = 1024  # 10 km: the halo costs under a third, and one block's activations stay under 1 GB
-STRIDE_PX = 32  # cores start on multiples of this, so every network stride up to 32 divides them
+TILE_PX = 1024  # the network's fixed array without its margin: the margin costs a third
+STRIDE_PX = 32  # cores end on multiples of this, so every network stride up to 32 divides them
+CORE_PX = 2048  # 4 megapixels, one or two seconds of work: small next to a run, large next to Dask
+COMPOSITE_CORE_PX = 4096  # half the share of file blocks that two cores read, of all dates
 
 
 @dataclass(frozen=True)
@@ -23,32 +25,101 @@ class Block:
     halo: int
 
 
-def core_shape(scene: Scene, wanted_px: int = CORE_PX) -> tuple[int, int]:
-    """Rows and columns of a core: whole file blocks where they fit, never more than the scene.
+@dataclass(frozen=True)
+class CoreShape:
+    """Rows and columns of a whole core, multiples of TILE_PX."""
 
-    A function of the scene alone, so that every run cuts it alike.
+    rows: int
+    cols: int
+
+
+def core_shape(scene: Scene, wanted_px: int = CORE_PX) -> CoreShape:
+    """Shape of a scene's cores: whole tiles of the network, near `wanted_px` squared in all.
+
+    The network's tiles lie on one grid of TILE_PX a scene and are never cut by a core, so whatever
+    is wanted the same arrays are computed, to the same bits. A core of 2, 4 or 8 tiles' sides is
+    also a whole number of the file's own blocks of 128 to 1,024 px. A file of strips, or of no
+    blocks at all, must be decoded over its full width for any window: its cores are as wide.
     """
-    return (
-        _core_side(scene.rows, scene.file_block.rows, wanted_px, scene.resampled),
-        _core_side(scene.cols, scene.file_block.cols, wanted_px, scene.resampled),
-    )
+    across = _tiles(scene.cols)
+    wanted = min(max(round(wanted_px / TILE_PX), 1), max(across, _tiles(scene.rows)))
+    if not is_striped(scene):
+        return CoreShape(min(wanted, _tiles(scene.rows)) * TILE_PX, min(wanted, across) * TILE_PX)
+    rows = max(wanted * wanted // across, 1)
+    return CoreShape(min(rows, _tiles(scene.rows)) * TILE_PX, across * TILE_PX)
 
 
-def _core_side(scene_px: int, file_px: int, wanted_px: int, resampled: bool) -> int:
-    aligned = not resampled and file_px % STRIDE_PX == 0 and file_px <= wanted_px
-    side = wanted_px // file_px * file_px if aligned else wanted_px
-    whole = -(-scene_px // STRIDE_PX) * STRIDE_PX
-    return min(side, whole)
+def is_striped(scene: Scene) -> bool:
+    """Whether the file is stored in lines from edge to edge, and wide enough for it to matter."""
+    if scene.resampled or scene.cols <= TILE_PX:
+        return False
+    return scene.file_block.cols >= scene.cols
+
+
+def describe_layout(scene: Scene) -> str:
+    """How a file is stored and read, in one phrase for a plan."""
+    stored, shape = scene.file_block, core_shape(scene)
+    read = f"read in blocks of {shape.rows} x {shape.cols} px"
+    if scene.resampled:
+        return f"averaged to {scene.gsd.x_m:.0f} m, {read}"
+    if not is_striped(scene):
+        return f"stored in tiles of {stored.rows} x {stored.cols} px, {read}"
+    kind = "one whole" if stored.rows >= scene.rows else f"strips of {stored.rows} rows"
+    return f"stored as {kind}, read in bands of {shape.rows} rows over its full width"
 
 
 def plan_blocks(
     scene: Scene, halo_px: int, region: BaseGeometry, wanted_px: int = CORE_PX
 ) -> Iterator[Block]:
-    """Yield the blocks of a scene whose cores touch the region (EPSG:4326), row by row."""
-    rows, cols = core_shape(scene, wanted_px)
+    """Yield the blocks of a scene whose cores touch the region (EPSG:4326), row by row.
+
+    A core at the region's edge is cut down to those of its tiles that touch the region.
+    """
+    whole = core_shape(scene, wanted_px)
     shapely.prepare(region)
-    for row in range(0, scene.rows, rows):
-        for col in range(0, scene.cols, cols):
-            inside_rows, inside_cols = min(rows, scene.rows - row), min(cols, scene.cols - col)
-            if region.intersects(scene.outline(row, col, inside_rows, inside_cols)):
-                yield Block(row, col, rows, cols, halo_px)
+    for row in range(0, scene.rows, whole.rows):
+        for col in range(0, scene.cols, whole.cols):
+            block = _within(scene, Block(row, col, whole.rows, whole.cols, halo_px))
+            outline = _outline(scene, block)
+            if region.contains(outline):
+                yield block
+            elif region.intersects(outline):
+                yield from _cut_down(scene, block, region)
+
+
+def _cut_down(scene: Scene, block: Block, region: BaseGeometry) -> Iterator[Block]:
+    """The smallest block of whole tiles that holds all tiles of a block that touch the region."""
+    touching = [
+        (row, col)
+        for row in range(block.row, min(block.row + block.rows, scene.rows), TILE_PX)
+        for col in range(block.col, min(block.col + block.cols, scene.cols), TILE_PX)
+        if region.intersects(_outline(scene, Block(row, col, TILE_PX, TILE_PX, block.halo)))
+    ]
+    if not touching:
+        return  # the outline of the whole follows the CRS less closely than those of the parts
+    rows, cols = zip(*touching, strict=True)
+    down, across = max(rows) + TILE_PX - min(rows), max(cols) + TILE_PX - min(cols)
+    yield _within(scene, Block(min(rows), min(cols), down, across, block.halo))
+
+
+def _within(scene: Scene, block: Block) -> Block:
+    """A block cut off where the scene ends, on the next multiple of STRIDE_PX."""
+    return replace(
+        block,
+        rows=min(block.rows, _up(scene.rows - block.row, STRIDE_PX)),
+        cols=min(block.cols, _up(scene.cols - block.col, STRIDE_PX)),
+    )
+
+
+def _outline(scene: Scene, block: Block) -> shapely.Polygon:
+    rows, cols = min(block.rows, scene.rows - block.row), min(block.cols, scene.cols - block.col)
+    return scene.outline(block.row, block.col, rows, cols)
+
+
+def _tiles(side_px: int) -> int:
+    return _up(side_px, TILE_PX) // TILE_PX
+
+
+def _up(length_px: int, step_px: int) -> int:
+    """The next multiple of a step."""
+    return -(-length_px // step_px) * step_px

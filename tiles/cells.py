@@ -20,6 +20,9 @@ from tiles.errors import RegionError
 EQUAL_AREA = 6933  # EASE-Grid 2.0 global, cylindrical equal-area, metres (https://epsg.io/6933)
 GRID_WEST_M = -17367530.45  # the EASE-Grid's north-west corner, where rows and columns start
 GRID_NORTH_M = 7314540.83
+# Where the projection ends, at 180 degrees. The grid's corner lies 5 mm beyond it, and its last
+# column is 61 m wide: what reached over the edge would come back on the other side of the globe.
+EDGE_M = 17367530.445
 CELL_SIZE_M = 5000  # fine enough to drive to, coarse enough to hold a few kilns in the belt
 SQUARE_METRES_PER_KM2 = 1e6
 
@@ -153,7 +156,12 @@ def unproject(geometries: npt.ArrayLike) -> gpd.GeoSeries:
 
 def cell_polygons(cell_ids: list[str]) -> gpd.GeoSeries:
     """Return the squares of cells as polygons in EPSG:4326."""
-    return unproject(np.array([Cell.parse(c).square for c in cell_ids], dtype=object))
+    squares = np.array([Cell.parse(c).square for c in cell_ids], dtype=object)
+    return unproject(shapely.transform(squares, _within_edge))
+
+
+def _within_edge(xy: FloatArray) -> FloatArray:
+    return np.column_stack([np.clip(xy[:, 0], -EDGE_M, EDGE_M), xy[:, 1]])
 
 
 def join_cells(cell_ids: Iterable[str]) -> BaseGeometry:
@@ -171,7 +179,8 @@ def join_cells(cell_ids: Iterable[str]) -> BaseGeometry:
     size_m = cells[0].size_m
 
     def to_degrees(steps: FloatArray) -> FloatArray:
-        x_m, y_m = GRID_WEST_M + steps[:, 0] * size_m, GRID_NORTH_M + steps[:, 1] * size_m
+        x_m = np.clip(GRID_WEST_M + steps[:, 0] * size_m, -EDGE_M, EDGE_M)
+        y_m = GRID_NORTH_M + steps[:, 1] * size_m
         inverse = TransformDirection.INVERSE
         return np.column_stack(to_equal_area().transform(x_m, y_m, direction=inverse))
 

@@ -20,12 +20,20 @@ class TableError(KilnlightError):
     """A table whose file, schema version or columns are not what its reader expects."""
 
 
+class AccessError(SceneError):
+    """Imagery or a catalogue on a network that cannot be had: not there, refused, or no answer."""
+
+
 class UnfitSceneError(SceneError):
     """Imagery of another kind than the sites sought can be seen in; no part of a survey."""
 
 
 class ConfigError(KilnlightError):
     """A setting that is unknown, missing or out of range."""
+
+
+class NothingSearchedError(SceneError):
+    """Imagery of which no pixel could be searched."""
 
 
 class RunFolderError(KilnlightError):
@@ -54,6 +62,10 @@ class ReleaseError(KilnlightError):
 
 class PublishError(KilnlightError):
     """Output that a tier must never hold, found before it was written."""
+
+
+class ReviewError(KilnlightError):
+    """People's decisions that cannot be used."""
 
 
 class SimulationError(KilnlightError):

@@ -35,7 +35,7 @@ def read_listed(path: Path, share_real: float | None, same_site_m: float) -> pd.
         TableError: the file cannot be read, lacks a column, or holds an impossible value.
         ConfigError: neither the file nor the settings say how sure the positions are.
     """
-    frame = _read(path)
+    frame = _numbers(_frame(path), path)
     if "p_low" not in frame:
         if share_real is None or not 0 < share_real <= 1:
             raise ConfigError(
@@ -52,13 +52,27 @@ def read_listed(path: Path, share_real: float | None, same_site_m: float) -> pd.
     return sites.assign(cell_id=pd.Series(cell_ids, index=sites.index, dtype=object))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_places(path: Path) -> pd.DataFrame:
+    """Read a CSV of positions as it is: one row a place, with `lon`, `lat` and all it has beside.
+
+    Raises:
+        TableError: the file cannot be read, lacks a column, or holds an impossible value.
+    """
+    frame = _frame(path)
+    return frame.assign(**{str(name): values for name, values in _numbers(frame, path).items()})
+
+
+def _frame(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path)
+        return pd.read_csv(path)
     except (OSError, ValueError, EOFError):  # pandas' own errors are ValueErrors
         raise TableError(
             f"{path} is no readable CSV of positions: give one with lat, lon."
         ) from None
+
+
+def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The columns lat, lon and perhaps p_low, as numbers that can be."""
     columns = [name for name in ("lat", "lon", "p_low") if name in frame]
     if columns[:2] != ["lat", "lon"]:
         raise TableError(f"{path} must have the columns lat and lon: rename its columns.")

@@ -53,8 +53,12 @@ class Period:
     @property
     def a_quarter_later(self) -> str:
         """The first month that lies a whole quarter after the period."""
+        return self.later(DELAY_MONTHS)
+
+    def later(self, months: int) -> str:
+        """The first month that lies so many whole months after the period."""
         year, month = (int(part) for part in self.last.split("-"))
-        years, months = divmod(month + DELAY_MONTHS, 12)
+        years, months = divmod(month + months, 12)
         return f"{year + years}-{months + 1:02d}"
 
     def holds(self, month: str) -> bool:

@@ -71,7 +71,7 @@ def write_table(
     Raises:
         TableError: a column is missing, unknown, of another type, or lacks a value it must have.
     """
-    table = _arrow_table(frame, schema)
+    table = to_arrow(frame, schema)
     header = {"schema": schema.name, "version": schema.version, **(notes or {})}
     metadata = {
         **(table.schema.metadata or {}),
@@ -118,12 +118,24 @@ def read_notes(path: Path) -> dict[str, str]:
     return {key: str(value) for key, value in header.items()}
 
 
-def _arrow_table(frame: gpd.GeoDataFrame, schema: TableSchema) -> pa.Table:
+def to_arrow(frame: gpd.GeoDataFrame, schema: TableSchema) -> pa.Table:
+    """The table as Arrow, geometry as WKB, with exactly the schema's columns in its order.
+
+    Raises:
+        TableError: a column is missing, unknown, of another type, or lacks a value it must have.
+    """
     _check_columns(frame, schema)
     arrays = [_arrow_column(frame[column.name], column, schema) for column in schema.columns]
     geometry = pa.array(frame.geometry.to_wkb(), type=pa.binary())
     table = pa.table([*arrays, geometry], names=[*schema.column_names, "geometry"])
     return table.replace_schema_metadata({b"geo": _geo_metadata(frame)})
+
+
+def from_arrow(table: pa.Table) -> gpd.GeoDataFrame:
+    """What `to_arrow` made, as a frame again."""
+    frame = table.drop_columns("geometry").to_pandas()
+    geometry = gpd.GeoSeries.from_wkb(table["geometry"].to_pandas().to_numpy(), crs="EPSG:4326")
+    return gpd.GeoDataFrame(frame, geometry=geometry.to_numpy(), crs="EPSG:4326")
 
 
 def _check_columns(frame: gpd.GeoDataFrame, schema: TableSchema) -> None:

@@ -1,5 +1,6 @@
 """The detector: no cut of the work changes it, inputs of every kind, peaks and suppression."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.decoding import SUPPRESSION_RADIUS_PX, Decoding, decode
 from models.detection import ArrayWindow, PixelBoxes, PixelOrigin
 from models.detector import (
-    SUPPRESSION_RADIUS_PX,
-    Decoding,
     Detector,
     Precision,
-    decode,
     halo_px,
     resolve_device,
     resolve_precision,
@@ -21,6 +20,7 @@ from models.detector import (
 from models.network import N_OUTPUTS, STRIDE, TYPICAL_LENGTH_PX, receptive_radius_px
 from models.weights import save_weights
 from tests.models.made_up_models import SMALL, made_up_land, make_card, make_weights
+from tiles.blocks import TILE_PX
 from tiles.errors import ConfigError, WeightsError
 
 
@@ -201,3 +201,31 @@ def test_tensors_of_another_shape_do_not_fit_the_card(tmp_path: Path) -> None:
     save_weights(path, wider, weights.tensors)
     with pytest.raises(WeightsError, match="do not fit the network"):
         Detector.load(path, device="cpu")
+
+
+def made_up_scene() -> tuple[np.ndarray, np.ndarray]:
+    """Land of more than a tile each way, with a hole across a seam and an edge that is nodata."""
+    land, usable = made_up_land(1300, 1100, seed=4), np.ones((1300, 1100), bool)
+    usable[1000:1050, 300:420] = usable[:, 1060:] = False
+    return land, usable
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_blocks_of_any_size_in_any_order_give_the_same_bytes(precision: Precision) -> None:
+    detector = Detector(make_weights(), "cpu", precision)
+    land, usable = made_up_scene()
+    whole = detect_in_cores(detector, land, usable, 2 * TILE_PX)
+    parts = detect_in_cores(detector, land, usable, TILE_PX)
+    order = np.lexsort((parts.peak_col, parts.peak_row))
+    assert len(whole) > 2000
+    for field in dataclasses.fields(whole):
+        assert np.array_equal(getattr(whole, field.name), getattr(parts, field.name)[order])
+
+
+def test_search_finds_what_detect_finds_and_compares_tile_by_tile() -> None:
+    detector = Detector(make_weights(), "cpu", "fp32")
+    land, usable = made_up_land(160, 160), np.ones((160, 160), bool)
+    core, origin = ArrayWindow(0, 0, 160, 160), PixelOrigin(0, 0)
+    found = detector.search(land, usable, core, origin)
+    assert np.array_equal(found.boxes.score, detector.detect(land, usable, core, origin).score)
+    assert (found.looked, found.strange, found.passed) == (0, 0, None)  # the card knows no imagery

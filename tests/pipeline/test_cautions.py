@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 import shapely
 
+from maps.expected import Recall
 from models.site_class import load_site_class
 from models.weights import TrainedPlace, default_weights, load_card
 from pipeline.cautions import cautions
 from pipeline.survey import DetectorSpec, Survey, SurveyPlan
 from tiles.catalog import Catalog
-from tiles.coverage import CoverageMap
+from tiles.coverage_map import CoverageMap
 from tiles.region import Region
 from tiles.scene import PixelSize
 
@@ -26,11 +27,13 @@ def said(
     card=CARD,
     scenes=(),
     country=None,
+    status="searched",
+    gate=None,
 ):
     """The cautions of a survey of about 1,000 km2 at a place."""
     region = Region("r", shapely.box(lon, lat, lon + 0.32, lat + 0.28))
     seen = CoverageMap()
-    seen.add_polygon(region.polygon, "searched")
+    seen.add_polygon(region.polygon, status)
     site_class = load_site_class("brick_kiln")
     plan = SurveyPlan(
         Catalog(tuple(scenes), ()),
@@ -38,16 +41,25 @@ def said(
         "p",
         site_class,
         DetectorSpec(None, "", "cpu", "fp32", 0),
-        country,
+        block_px=2048,
+        country=country,
     )
     detections = pd.DataFrame({"score": p_site})
     survey = Survey(detections, seen.table(region, "p"), 1, (), unfamiliar_share)
-    return cautions(plan, card, survey, pd.DataFrame({"p_site": p_site}))
+    return cautions(plan, card, survey, pd.DataFrame({"p_site": p_site}), gate)
 
 
 def test_a_usual_survey_near_the_training_needs_no_caution():
     assert said() == ()
     assert said(lon=-60.0, card=CARD.model_copy(update={"trained_places": ()})) == ()
+
+
+def test_ground_that_only_the_gate_looked_at_is_said_with_what_it_loses():
+    gate = Recall(0.993, 0.985, 0.998)
+    (sentence,) = said(status="searched_gate", gate=gate)
+    assert "On 975 of 975 km2 only a quick first look was taken" in sentence
+    assert "keeps 99.3% of the sites that the detector finds" in sentence
+    assert said(gate=gate) == ()
 
 
 def scene(date, gsd_m=10.0, resampled=False):
@@ -58,9 +70,9 @@ def test_months_out_of_season_are_said_by_country():
     scenes = [scene("2026-01-10"), scene("2026-06-11"), scene(None)]
     assert said(scenes=scenes) == said(scenes=scenes, country="IN") == ()
     (idle,) = said(scenes=scenes, country="BD")
-    assert idle.startswith("1 of 2 dated scenes are of June, out of season for brick kilns in BD")
+    assert idle.startswith("1 scene is of June, out of season for brick kilns in BD: sites may")
     (idle,) = said(scenes=[scene("2025-08-01"), scene("2025-07-01")])
-    assert idle.startswith("2 of 2 dated scenes are of July, August, out of season for brick kilns")
+    assert idle.startswith("2 scenes are of July, August, out of season for brick kilns: sites may")
 
 
 def test_pixels_of_another_size_are_said():

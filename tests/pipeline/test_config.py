@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import RunSettings, read_run_file, to_toml
+from pipeline.config import RunSettings, add_to_section, read_run_file, to_toml
 from tiles.errors import ConfigError, RegionError
 from tiles.scene import Bands
 
@@ -68,3 +68,36 @@ def test_what_is_no_run_file_is_one_sentence(tmp_path):
     Path(tmp_path / "bad.toml").write_text("imagery = [")
     with pytest.raises(ConfigError, match="no valid TOML"):
         read_run_file(tmp_path / "bad.toml")
+
+
+def test_the_engine_has_its_own_section_with_its_own_paths(tmp_path):
+    run_file = tmp_path / "run.toml"
+    run_file.write_text(
+        'imagery = "a.tif"\nout = "o"\n[engine]\nretries = 5\ntls_ca = "ca.pem"\n'
+        'tls_cert = "c.pem"\ntls_key = "k.pem"\n'
+    )
+    values = read_run_file(run_file)
+    add_to_section(values, "engine", {"tls_key": tmp_path / "other.pem", "tls_ca": None})
+    settings = RunSettings.of(values, "x")
+    assert settings.engine.retries == 5
+    assert settings.engine.tls_ca == tmp_path / "ca.pem"
+    assert settings.engine.tls_key == tmp_path / "other.pem"
+    again = tmp_path / "again.toml"
+    again.write_text(to_toml(settings))
+    assert RunSettings.of(read_run_file(again), "y").engine == settings.engine
+    with pytest.raises(ConfigError, match=r"engine\.retries"):
+        RunSettings.of({**values, "engine": {"retries": -1}}, "x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://store.example.org/a.tif?sv=2024&sig=s3cret",
+        "https://me:s3cret@example.org/a.tif",
+        "stac:https://example.org/v1?api_key=s3cret#sentinel-2-l2a",
+    ],
+)
+def test_a_secret_in_an_address_is_refused_before_it_is_written_down(address):
+    with pytest.raises(ConfigError, match="an address holds a password or signature") as said:
+        RunSettings.of({"imagery": (address,), "out": "x"}, "run.toml")
+    assert "s3cret" not in str(said.value)

@@ -2,8 +2,14 @@ import json
 
 import pytest
 
+from pipeline.journal import PlannedTask
+from pipeline.results import Counts, PackedResult
 from pipeline.run_folder import RunFolder
+from tiles.blocks import Block
 from tiles.errors import RunFolderError
+from tiles.ground import NO_CELLS
+
+TASK = PlannedTask("key", 0, Block(0, 0, 32, 32, 8))
 
 SURVEY = {"imagery": [{"scene_id": "s", "sha256": ["0"]}], "precision": "fp32"}
 
@@ -13,6 +19,7 @@ def finished(tmp_path):
     folder = RunFolder.open(tmp_path / "run")
     (folder.path / "detections.parquet").write_text("a")
     (folder.path / "coverage.parquet").write_text("c")
+    (folder.path / "ground.parquet").write_text("g")
     folder.write_manifest(SURVEY, {"result": {"blocks": 3}})
     return folder
 
@@ -24,6 +31,7 @@ def test_a_finished_survey_is_known_again(finished):
     manifest = json.loads((finished.path / "manifest.json").read_text())
     assert manifest["files"]["detections.parquet"].startswith("ca978112ca1b")  # SHA-256 of "a"
     assert manifest["versions"]["kilnlight"]
+    assert manifest["gdal_settings"].keys() == {"GDAL_NUM_THREADS", "GDAL_CACHEMAX"}
 
 
 def test_the_folder_is_the_operators_alone(finished):
@@ -31,8 +39,12 @@ def test_the_folder_is_the_operators_alone(finished):
 
 
 def test_another_survey_or_a_changed_table_is_refused(finished):
-    with pytest.raises(RunFolderError, match=r"another run \(its precision differs"):
-        finished.holds({**SURVEY, "precision": "bf16"})
+    other = {**SURVEY, "precision": "bf16"}
+    with pytest.raises(RunFolderError, match=r'another run \(precision: was "fp32", now "bf16"\)'):
+        finished.belongs_to(other)
+    finished.belongs_to(other, refresh=True)
+    finished.belongs_to(SURVEY)
+    assert not finished.holds(other)
     (finished.path / "detections.parquet").write_text("b")
     with pytest.raises(RunFolderError, match="missing or changed"):
         finished.holds(SURVEY)
@@ -56,11 +68,12 @@ def test_folders_with_other_files_are_left_alone(tmp_path):
         RunFolder.open(tmp_path)
 
 
-def test_a_survey_that_fails_leaves_nothing(tmp_path):
+def test_a_survey_that_never_got_anywhere_leaves_nothing(tmp_path):
     folder = RunFolder.open(tmp_path / "run")
 
     def half_a_survey():
-        with folder.claimed_for(SURVEY):
+        with folder.session():
+            folder.claim(SURVEY)
             (folder.path / "detections.parquet").write_text("half")
             raise KeyError
 
@@ -74,13 +87,56 @@ def test_a_survey_that_fails_leaves_nothing(tmp_path):
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
+def test_one_result_is_enough_to_keep_the_folder(tmp_path):
+    folder = RunFolder.open(tmp_path / "run")
+
+    def part_of_a_survey():
+        with folder.session() as journal:
+            folder.claim(SURVEY)
+            journal.plan([TASK])
+            journal.add(TASK.key, PackedResult(b"", b"", NO_CELLS, Counts()))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        part_of_a_survey()
+    again = RunFolder.open(tmp_path / "run")
+    with again.looked_into() as journal:
+        assert journal.done_keys() == {TASK.key}
+    assert not again.holds(SURVEY)
+    assert again.settled() == {"precision": "fp32"}
+
+
+def test_a_finished_folder_survives_a_failure(finished):
+    def fail():
+        with finished.session():
+            raise KeyError
+
+    before = sorted(finished.path.iterdir())
+    with pytest.raises(KeyError):
+        fail()
+    assert finished.holds(SURVEY)
+    assert {*before} <= {*finished.path.iterdir()}
+
+
+def test_what_a_run_did_not_make_is_not_in_the_manifest(finished):
+    (finished.path / "packs").mkdir()
+    (finished.path / "packs" / "team.zip").write_text("x")
+    (finished.path / "outcomes.csv").write_text("x")
+    with finished.session():
+        finished.write_manifest(SURVEY, {"result": {}})
+    files = json.loads((finished.path / "manifest.json").read_text())["files"]
+    assert set(files) == {"detections.parquet", "coverage.parquet", "ground.parquet"}
+
+
 def test_a_survey_that_was_killed_may_start_again_but_no_other(tmp_path):
     folder = RunFolder.open(tmp_path / "run")
     manifest = folder.path / "manifest.json"
     manifest.write_text(json.dumps({"survey": SURVEY, "files": {}}))  # what a kill -9 leaves
-    assert not RunFolder.open(tmp_path / "run").holds(SURVEY)
+    again = RunFolder.open(tmp_path / "run")
+    assert not again.holds(SURVEY)
+    again.belongs_to(SURVEY)
     with pytest.raises(RunFolderError, match="another run"):
-        folder.holds({**SURVEY, "precision": "bf16"})
+        again.belongs_to({**SURVEY, "precision": "bf16"})
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

@@ -6,7 +6,8 @@ import shapely
 from maps.linking import SITES
 from pipeline.run_folder import RunFolder
 from pipeline.scoring import Bounds, evaluate_run, read_truth
-from tiles.coverage import COVERAGE, CoverageMap
+from tiles.coverage import COVERAGE
+from tiles.coverage_map import CoverageMap
 from tiles.errors import DatasetError
 from tiles.region import Region
 from tiles.tables import write_table

@@ -97,7 +97,7 @@ def test_the_lists_are_those_of_the_published_form(shared_data):
 
     pytest.importorskip("openpyxl")
     form = shared_data / "htcds" / "htcds_xlsform.xlsx"
-    choices = pd.read_excel(form, sheet_name="choices", dtype=str)
+    choices = pd.read_excel(form, sheet_name="choices", dtype=str, engine="openpyxl")
     for name, codes in (("forcedlabourindustry", INDUSTRIES), ("methodsofcontrol", SIGNS)):
         listed = choices[choices["list_name"] == name]
         assert dict(zip(listed["name"], listed["label"], strict=True)) == dict(codes)
