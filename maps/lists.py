@@ -127,20 +127,21 @@ def write_gpx(rows: pd.DataFrame, path: Path, title: str, disclaimer: str) -> No
     """Write GPX 1.1 waypoints (https://www.topografix.com/GPX/1/1/), named as phones show them."""
     waypoints = [
         f'<wpt lat="{row.lat:.5f}" lon="{row.lon:.5f}">'
-        f"<name>{_xml(f'{row.rank} {row.site_id}')}</name>"
-        f"<desc>{_xml(f'{row.reason} {disclaimer.capitalize()}.')}</desc>"
+        f"<name>{xml_text(f'{row.rank} {row.site_id}')}</name>"
+        f"<desc>{xml_text(f'{row.reason} {disclaimer[:1].upper()}{disclaimer[1:]}.')}</desc>"
         "<sym>Flag, Blue</sym></wpt>"
         for row in rows.itertuples(index=False)
     ]
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<gpx version="1.1" creator="Kilnlight" xmlns="http://www.topografix.com/GPX/1/1">\n'
-        f"<metadata><name>{_xml(title)}</name><desc>{_xml(disclaimer)}</desc></metadata>"
+        f"<metadata><name>{xml_text(title)}</name><desc>{xml_text(disclaimer)}</desc></metadata>"
     )
     write_text(path, "\n".join([head, *waypoints, "</gpx>"]) + "\n")
 
 
-def _xml(text: str) -> str:
+def xml_text(text: str) -> str:
+    """Return text for XML 1.0, without the characters that it cannot hold."""
     return escape(NOT_IN_XML.sub("", text))
 
 
