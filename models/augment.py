@@ -158,7 +158,8 @@ def _read_window(picture: Picture, row0: int, col0: int, side: int) -> Tensor:
         edge = picture.blind_edge_px
         r, c = np.arange(top, bottom)[:, None], np.arange(left, right)[None]
         whole = (r >= edge) & (r < rows - edge) & (c >= edge) & (c < cols - edge)
-        window[(4, *inner)] = whole & picture.usable[outer]
+        taught = picture.usable if picture.taught is None else picture.taught & picture.usable
+        window[(4, *inner)] = whole & taught[outer]
     return torch.from_numpy(window)
 
 

@@ -149,6 +149,7 @@ class Picture:
         middle: Where its middle lies, WGS 84; None where nobody knows.
         first_row: Its first row in the image file that it was cut from.
         first_col: Its first column there.
+        taught: (y, x), where the labels are whole; None: wherever it is usable.
     """
 
     name: str
@@ -163,6 +164,7 @@ class Picture:
     middle: LonLat | None = None
     first_row: int = 0
     first_col: int = 0
+    taught: Bools | None = None
 
     @property
     def area_km2(self) -> float:
@@ -197,6 +199,7 @@ class Picture:
             doubtful=self.doubtful.shifted(rect.row0, rect.col0, _inside(self.doubtful, rect)),
             first_row=self.first_row + rect.row0,
             first_col=self.first_col + rect.col0,
+            taught=None if self.taught is None else self.taught[rows, cols],
         )
 
     def _middle_of(self, rect: PixelRect) -> LonLat | None:

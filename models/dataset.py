@@ -13,6 +13,7 @@ import numpy as np
 from models.chips import Picture, PixelRect
 from models.dataset_file import AnySource, DatasetFile, read_dataset_file
 from models.dataset_folder import AUTOMATIC_FOLD, automatic_fold, describe_folder
+from models.formats.reviewed import read_reviewed, read_reviewed_imagery
 from models.places import GUARD_M, near_any, training_rects
 from models.sources import (
     EmptyRead,
@@ -31,6 +32,8 @@ __all__ = ["Dataset", "DatasetFile", "Source", "load_dataset", "read_dataset_fil
 
 # Outlines of whole scenes are known to this; two dates of one scene are no mistake.
 SCENE_SLACK_M = 100.0
+# Of all samples: reviewed squares show the region that the weights are to be used in.
+REVIEWED_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def load_dataset(
     fold: str | None = None,
     notes: bool = True,
     simulate: bool = True,
+    reviewed: Path | None = None,
 ) -> Dataset:
     """Read a dataset file and all imagery it names, or labelled tiles as they stand.
 
@@ -99,6 +103,7 @@ def load_dataset(
         fold: Which of the file's folds is held out; None trains on everything.
         notes: Whether corrections of labels are applied.
         simulate: Whether the made-up patches are made; who only scores needs none.
+        reviewed: Folder of labels from a review, to train on beside the file's sources.
 
     Raises:
         DatasetError: Something is missing, wrong or empty, or training and test share a place.
@@ -112,6 +117,8 @@ def load_dataset(
         file = file.model_copy(update={"folds": automatic_fold(list(read.regions()), path)})
         fold = fold or AUTOMATIC_FOLD
     dataset = _divide(file, path.parent, fold or "", read, _held(file, fold, read.regions(), path))
+    if reviewed is not None:
+        dataset = _with_reviewed(dataset, reviewed)
     if simulate and file.simulation:
         patches = simulated_pictures(file.simulation, file.seed)
         made_up = Source("simulation", file.simulation.share, patches)
@@ -239,6 +246,35 @@ def _part_of_empty(read: EmptyRead, held: _Held) -> _Part:
         read.source,
         train=[picture for picture, is_shut in pairs if not is_shut],
         empty=[picture for picture, is_shut in pairs if is_shut],
+    )
+
+
+def _with_reviewed(dataset: Dataset, folder: Path) -> Dataset:
+    """The dataset with reviewed squares as one more source; none near a place held out.
+
+    Raises:
+        DatasetError: The folder cannot be used, or its licence forbids the weights' own.
+    """
+    imagery = read_reviewed_imagery(folder)
+    if "-NC" in imagery.licence and "-NC" not in dataset.file.licence:
+        raise DatasetError(
+            f"{folder} holds labels on pixels under {imagery.licence}, so weights trained on them "
+            f"cannot be {dataset.file.licence}: change the dataset file's licence."
+        )
+    pictures = read_reviewed(folder)
+    near = near_any(pictures, [*dataset.test, *dataset.validate], GUARD_M)
+    kept = tuple(p for p, too_near in zip(pictures, near, strict=True) if not too_near)
+    if not kept:
+        raise DatasetError(f"every reviewed square of {folder} lies near a place held out.")
+    others = sum(source.share for source in dataset.train)
+    simulated = dataset.file.simulation.share if dataset.file.simulation else 0.0
+    # a share of the whole, whatever the others add up to
+    share = (others + simulated) * REVIEWED_SHARE / (1 - REVIEWED_SHARE) or 1.0
+    return replace(
+        dataset,
+        train=(*dataset.train, Source("reviewed", share, kept)),
+        left_out=dataset.left_out + sum(near),
+        credits=(*dataset.credits, f"{imagery.credit} ({imagery.licence})"),
     )
 
 

@@ -25,7 +25,7 @@ _GEOD = Geod(ellps="WGS84")
 
 DETECTIONS = TableSchema(
     "detections",
-    1,
+    2,
     (
         Column("detection_id", "string", "scene_id, peak_row and peak_col joined by underscores"),
         Column("scene_id", "string", "the scene in which the site was seen"),
@@ -42,7 +42,10 @@ DETECTIONS = TableSchema(
         Column("azimuth_deg", "float64", "long side, clockwise from true north, in [0, 180)"),
         Column("peak_row", "int64", "row of the heatmap's peak on the scene's working grid"),
         Column("peak_col", "int64", "column of the heatmap's peak on the scene's working grid"),
-        Column("date", "string", "the scene's acquisition date, ISO 8601", nullable=True),
+        Column("date", "string", "the scene's date, ISO 8601; none for a composite", nullable=True),
+        Column("first_date", "string", "earliest of the looks that showed it", nullable=True),
+        Column("last_date", "string", "latest of the looks that showed it", nullable=True),
+        Column("looks", "int64", "clear looks at its peak: 1, or the dates of a composite"),
         Column("unfamiliar", "bool", "the imagery here is unlike what the weights were trained on"),
     ),
     "footprint of the oriented box, a polygon in longitude and latitude, WGS 84",
@@ -134,6 +137,21 @@ class SiteProbabilities:
     high: Floats
 
 
+@dataclass(frozen=True)
+class SeenOn:
+    """The looks behind each box, sequences of one length.
+
+    Attributes:
+        first_date: Earliest, ISO 8601; None where no date is known.
+        last_date: Latest.
+        count: How many.
+    """
+
+    first_date: Sequence[str | None]
+    last_date: Sequence[str | None]
+    count: Ints
+
+
 class SceneGrid(Protocol):
     """What `georeference` asks of a scene; `tiles.scene.Scene` has it."""
 
@@ -156,6 +174,7 @@ def georeference(
     probabilities: SiteProbabilities,
     unfamiliar: Bools,
     kind: str = "unknown",
+    seen: SeenOn | None = None,
 ) -> gpd.GeoDataFrame:
     """The DETECTIONS table of one scene's boxes, in the order of the boxes.
 
@@ -169,6 +188,7 @@ def georeference(
         probabilities: One calibrated probability a box.
         unfamiliar: One flag a box.
         kind: Kind of site, the same for all boxes.
+        seen: On which dates of a composite each box was seen; once on the scene's own when None.
     """
     corners_lon, corners_lat = _lonlat(scene, *_corners(boxes))
     lon, lat = _lonlat(scene, boxes.col, boxes.row)
@@ -195,6 +215,9 @@ def georeference(
             "peak_row": boxes.peak_row.astype(np.int64),
             "peak_col": boxes.peak_col.astype(np.int64),
             "date": [scene.date] * size,
+            "first_date": [scene.date] * size if seen is None else list(seen.first_date),
+            "last_date": [scene.date] * size if seen is None else list(seen.last_date),
+            "looks": np.ones(size, np.int64) if seen is None else seen.count,
             "unfamiliar": np.asarray(unfamiliar, bool),
         },
         geometry=shapely.polygons(np.stack([corners_lon, corners_lat], axis=-1)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
@@ -122,10 +123,19 @@ class MovingAverage:
 class Training:
     """A network while it learns, with all that its next step depends on."""
 
-    def __init__(self, recipe: TrainingRecipe, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        recipe: TrainingRecipe,
+        seed: int,
+        device: str,
+        start: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         torch.manual_seed(seed)
         self.recipe, self.seed = recipe, seed
-        self.net = KilnNet(recipe.shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = KilnNet(recipe.shape)
+        if start is not None:
+            net.load_state_dict({name: torch.from_numpy(array) for name, array in start.items()})
+        self.net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = MovingAverage(self.net, recipe.average)
         self.optimiser = torch.optim.AdamW(
             self.net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -191,6 +201,7 @@ def fit(
     mine: Miner | None = None,
     watch: Callable[[KilnNet], float | None] | None = None,
     conditions: Conditions | None = None,
+    start: Mapping[str, NDArray[Any]] | None = None,
 ) -> Training:
     """Train a network; `averaged()` of the outcome is what is used.
 
@@ -205,12 +216,13 @@ def fit(
         mine: Finds positions of false alarms in the pictures; called at `recipe.mine_at`.
         watch: Average precision on places held out, for the curve only.
         conditions: Where, and whether to go on from a checkpoint.
+        start: Tensors of a network to start from; None starts from nothing.
 
     Raises:
         DatasetError: The checkpoint is damaged or of another training.
     """
     conditions = conditions or Conditions()
-    training = Training(recipe, seed, conditions.device)
+    training = Training(recipe, seed, conditions.device, start)
     if conditions.checkpoint is not None:
         state = load_checkpoint(conditions.checkpoint, conditions.config_sha256)
         if state is not None:
@@ -220,7 +232,7 @@ def fit(
         if mine and training.step in mining:
             training.mistakes = mine(training.averaged(), sources)
         end = min(stop for stop in (*mining, recipe.steps) if stop > training.step)
-        drawn = _Batches(sources, seed, recipe.batch, training.mistakes)
+        drawn = Batches(sources, seed, recipe.batch, training.mistakes)
         for batch in _load(drawn, range(training.step, end), conditions):
             progress = training.learn(batch, conditions.bf16)
             if watch and progress.step % max(recipe.steps // WATCHES, 1) == 0:
@@ -232,7 +244,7 @@ def fit(
     return training
 
 
-class _Batches(TorchDataset[Sample]):
+class Batches(TorchDataset[Sample]):
     """The batch of every step, each sample from its own stream."""
 
     def __init__(
@@ -250,7 +262,7 @@ class _Batches(TorchDataset[Sample]):
         return collate(samples)
 
 
-def _load(drawn: _Batches, steps: range, conditions: Conditions) -> Iterator[Sample]:
+def _load(drawn: Batches, steps: range, conditions: Conditions) -> Iterator[Sample]:
     if not conditions.workers:
         yield from (_to_device(drawn[step], conditions.device) for step in steps)
         return

@@ -64,6 +64,11 @@ def train_patches(
         DatasetError: The dataset, or a table of out-of-fold scores, cannot be used.
         ConfigError: No such class, or the dataset is of another one.
     """
+    if settings.labels is not None or settings.start is not None:
+        raise ConfigError(
+            f"{settings.dataset} trains a classifier of chips, which neither goes on from weights "
+            "nor learns from reviewed places: leave out --labels and --start."
+        )
     torch.set_num_threads(settings.threads)
     chips = load_chips(settings.dataset, settings.data_root)
     site_class = _site_class(chips.file, settings)

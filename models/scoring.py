@@ -269,6 +269,7 @@ def find_mistakes(
             ]
         )
         away = _away(boxes, known) & off_edge(picture, boxes.row, boxes.col)
+        away &= _taught(picture, boxes)
         wrong = boxes[away]
         wrong = wrong[np.argsort(-wrong.score, kind="stable")[:per_picture]]
         if len(wrong):
@@ -280,6 +281,16 @@ def _numbered(sources: Sequence[Source]) -> Iterator[tuple[int, int, Picture]]:
     for i, source in enumerate(sources):
         for j, picture in enumerate(source.pictures[:MINED_PICTURES]):
             yield i, j, picture
+
+
+def _taught(picture: Picture, boxes: PixelBoxes) -> NDArray[np.bool_]:
+    """Whether a detection that matches nothing there would be a mistake."""
+    if picture.taught is None:
+        return np.ones(len(boxes), bool)
+    rows, cols = (side - 1 for side in picture.taught.shape)
+    row = np.clip(boxes.row.astype(np.int64), 0, rows)
+    col = np.clip(boxes.col.astype(np.int64), 0, cols)
+    return np.asarray(picture.taught[row, col])
 
 
 def _away(boxes: PixelBoxes, known: Floats) -> NDArray[np.bool_]:

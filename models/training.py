@@ -39,12 +39,14 @@ from models.training_config import config_sha256, training_config
 from models.weights import (
     Familiarity,
     LoadedWeights,
+    NetworkShape,
     Recall,
     WeightsCard,
     as_saved,
+    load_weights,
     save_weights,
 )
-from tiles.errors import ConfigError, DatasetError
+from tiles.errors import ConfigError, DatasetError, WeightsError
 from tiles.files import write_text
 
 BANDS = ("red", "green", "blue")
@@ -53,6 +55,8 @@ GSD_M = 10.0
 MINING_THRESHOLD = 0.15
 # Where nothing was held out nothing is known; a card must still say something safe.
 UNKNOWN_THRESHOLD = 0.3
+# A third of the rate from nothing: the network keeps what it knows, and still learns a new region.
+GENTLE_RATE = 1e-3
 # Patches from which `fit_familiarity` describes a source.
 FEWEST_PATCHES = 9
 
@@ -71,6 +75,8 @@ class TrainSettings(BaseModel):
         threads: CPU threads; results depend on it in the last digits.
         device: `auto`, `cpu` or `cuda`.
         workers: Processes that make samples; None chooses by the device.
+        labels: Folder of labels from a review, to train on beside the dataset.
+        start: Weights to go on from, more gently than from nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +91,8 @@ class TrainSettings(BaseModel):
     threads: int = Field(default=2, ge=1)
     device: str = "auto"
     workers: int | None = Field(default=None, ge=0)
+    labels: Path | None = None
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +109,7 @@ class _Plan:
         device: Where.
         precision: Of the network's forward pass.
         out_of_fold: Scores of earlier trainings on places held out, where the dataset names any.
+        start: Weights to go on from.
     """
 
     dataset: Dataset
@@ -112,6 +121,7 @@ class _Plan:
     device: str
     precision: Precision
     out_of_fold: pd.DataFrame | None
+    start: LoadedWeights | None = None
 
 
 def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | None = None) -> Path:
@@ -141,6 +151,7 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
         _miner(plan),
         _watcher(plan),
         _conditions(plan, settings, checkpoint),
+        plan.start.tensors if plan.start else None,
     )
     net = training.averaged()
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
@@ -152,21 +163,33 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     return settings.out
 
 
-def default_recipe(steps: int) -> TrainingRecipe:
-    """How the shipped weights are trained, for a number of steps."""
-    return TrainingRecipe(steps=steps)
+def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRecipe:
+    """How the shipped weights are trained, for a number of steps; gently from a start."""
+    if start is None:
+        return TrainingRecipe(steps=steps)
+    if not isinstance(start.card.shape, NetworkShape):
+        raise WeightsError(f"{start.card.name} are weights of another kind: start from a detector.")
+    # its mistakes were mined when it was trained; what reviewers rejected is among the samples
+    return TrainingRecipe(
+        steps=steps, learning_rate=GENTLE_RATE, mine_at=(), shape=start.card.shape
+    )
 
 
 def _plan(settings: TrainSettings) -> _Plan:
     device = resolve_device(settings.device)
     if device == "mps":
         device = "cpu"  # the normalisation sums in double precision, which MPS has not
-    dataset = load_dataset(settings.dataset, settings.data_root, settings.fold)
+    dataset = load_dataset(
+        settings.dataset, settings.data_root, settings.fold, reviewed=settings.labels
+    )
+    start = load_weights(settings.start) if settings.start is not None else None
     dataset, site_class = _with_class(dataset, settings)
+    if start is not None:
+        _check_start(start.card, dataset, site_class)
     named = dataset.file.out_of_fold if not dataset.fold else ()
-    recipe = default_recipe(settings.steps or dataset.file.steps)
+    recipe = default_recipe(settings.steps or dataset.file.steps, start)
     seed = dataset.file.seed if settings.seed is None else settings.seed
-    config = training_config(dataset, recipe, seed)
+    config = training_config(dataset, recipe, seed, start.sha256 if start else None)
     return _Plan(
         dataset=dataset,
         site_class=site_class,
@@ -177,7 +200,22 @@ def _plan(settings: TrainSettings) -> _Plan:
         device=device,
         precision=resolve_precision("auto", device),
         out_of_fold=read_scores([dataset.folder / p for p in named]) if named else None,
+        start=start,
     )
+
+
+def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) -> None:
+    """Refuse weights to go on from that find something else, or whose licence would be lost."""
+    if start.site_class != site_class.name:
+        raise ConfigError(
+            f"{start.name} finds {start.site_class}, and {dataset.file.name} teaches "
+            f"{site_class.name}: start from weights of that class."
+        )
+    if "NC" in start.licence and "NC" not in dataset.file.licence:
+        raise DatasetError(
+            f"{start.name} is {start.licence}, so weights that go on from it cannot be "
+            f"{dataset.file.licence}: change the dataset file's licence."
+        )
 
 
 def _with_class(dataset: Dataset, settings: TrainSettings) -> tuple[Dataset, SiteClass]:
@@ -266,6 +304,9 @@ def _detector(plan: _Plan, net: KilnNet, threshold: float) -> Detector:
 def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     """A card that claims nothing yet."""
     file, shape = plan.dataset.file, plan.recipe.shape
+    # what the start has learnt, the weights that go on from it know too
+    known = () if plan.start is None else plan.start.card.trained_on
+    places = () if plan.start is None else plan.start.card.trained_places
     return WeightsCard(
         name=f"{file.name}-{plan.dataset.fold}" if plan.dataset.fold else file.name,
         version=file.version,
@@ -279,9 +320,9 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
         shape=shape,
         calibration=Calibration.unknown(plan.site_class.prevalence_per_1000km2),
         recall=Recall(mean=0, low=0, high=1),
-        trained_on=plan.dataset.credits,
+        trained_on=tuple(dict.fromkeys((*plan.dataset.credits, *known))),
         limits=file.limits,
-        trained_places=plan.dataset.places,
+        trained_places=tuple(dict.fromkeys((*plan.dataset.places, *places))),
         config_sha256=plan.sha256,
     )
 

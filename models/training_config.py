@@ -15,9 +15,13 @@ from models.dataset import Dataset
 from models.fitting import TrainingRecipe
 
 
-def training_config(dataset: Dataset, recipe: TrainingRecipe, seed: int) -> dict[str, Any]:
-    """Everything that decides what weights come out: data, fold, recipe, network and seed."""
+def training_config(
+    dataset: Dataset, recipe: TrainingRecipe, seed: int, start_sha256: str | None = None
+) -> dict[str, Any]:
+    """Everything that decides what weights come out: data, fold, recipe, network, seed, start."""
+    started = {} if start_sha256 is None else {"start_sha256": start_sha256}
     return {
+        **started,
         "kilnlight": version("kilnlight"),
         "dataset": dataset.file.model_dump(mode="json", by_alias=True),
         "fold": dataset.fold,
@@ -41,7 +45,8 @@ def data_sha256(dataset: Dataset) -> str:
         for picture in source.pictures:
             sites, doubtful = picture.sites, picture.doubtful
             digest.update(f"\n{picture.name} {picture.pixels.shape}".encode())
-            for array in (picture.pixels, picture.usable, *vars(sites).values()):
+            taught = () if picture.taught is None else (picture.taught,)
+            for array in (picture.pixels, picture.usable, *taught, *vars(sites).values()):
                 digest.update(np.ascontiguousarray(array).tobytes())
             for array in vars(doubtful).values():
                 digest.update(array.tobytes())

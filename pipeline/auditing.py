@@ -130,7 +130,7 @@ def _words(audit: AuditEstimates) -> list[str]:
         f"{name} sites on searched ground: {one.mean:,.0f} ({one.low:,.0f} to {one.high:,.0f})"
         for name, one in counts.items()
     ]
-    return [*lines, "Intervals of 90 %; places count as they were marked, nothing else is known."]
+    return [*lines, "Intervals of 95 %; places count as they were marked, nothing else is known."]
 
 
 def _gaps(audit: AuditEstimates) -> list[str]:

@@ -144,7 +144,7 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         training,
         "default_recipe",
-        lambda steps: TINY.model_copy(update={"steps": steps, "mine_at": (0.5,)}),
+        lambda steps, start=None: TINY.model_copy(update={"steps": steps, "mine_at": (0.5,)}),
     )
 
 
