@@ -33,6 +33,7 @@ EVIDENCE_CLASSES = (
     "no_release",
     "not_searched",
 )
+UNRELEASED = ("no_release", "not_searched")  # what may be said of a group without a count
 OUTSIDE = "outside_partition"  # cells of the survey that the partition does not know
 FEWEST_RATES = 5  # a median of fewer rates is moved by one or two groups
 UNHEARD_SHARE = 0.5  # of the median rate or usual access: clearly fewer, not just below the middle
@@ -246,7 +247,8 @@ def _rates(
     at = np.flatnonzero(_released(table, release))
     if release is None or not len(at):
         return rates
-    counts = release.count_noised.loc[table["group_id"].iloc[at]].to_numpy(dtype=np.int64)
+    names_at = table["group_id"].iloc[at]
+    counts = release.count_noised.loc[names_at].to_numpy(dtype=np.int64)
     names = ("mean", "variance", "searched_share", "access")
     mean, variance, share, access = (exposure[name].to_numpy()[at] for name in names)
     reached = np.nan_to_num(access, nan=1.0)
@@ -256,6 +258,7 @@ def _rates(
         mean * reached,
         variance * reached**2,
         Places(places.x_km[at], places.y_km[at]),
+        None if release.draws is None else release.draws.loc[names_at].to_numpy(dtype=np.int64),
     )
     sayable = (share >= LEAST_SEARCHED_SHARE) & np.isfinite(access)
     for name in ("rate", "low", "high"):

@@ -104,7 +104,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of sites with its 90 % interval."""
+    """A number of sites with its interval: of 90 %, of an audit sample 95 %."""
 
     mean: float
     low: float

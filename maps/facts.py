@@ -1,10 +1,16 @@
 """What public pages say beside the groups: whose imagery, which weights, how private."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from maps.decisions import Decision
 from maps.expected import Estimate, Recall
 from maps.sybils import FalseReporters
+from tiles.partition import K_SITES, SMALLEST_K
+from tiles.region import DELAY_MONTHS
+
+Tier = Literal["public", "partner"]
 
 
 class _Frozen(BaseModel):
@@ -66,6 +72,20 @@ class Publication(_Frozen):
     """First month in which the folder may be made public, as 2026-10: the tier's delay."""
     simulated: bool = False
     """Made-up data: every page says so."""
+    tier: Tier = "public"
+    """Whom the pages are for."""
+    preview: bool = False
+    """Made by a run, before delay and ledger were checked: every page says so."""
+    k: int = Field(default=K_SITES, ge=SMALLEST_K)
+    """Real sites that an area with a reporting rate very probably holds, at least."""
+    delay_months: int = Field(default=DELAY_MONTHS, ge=0)
+    """Whole months between the period's end and `not_before`."""
+    publisher: str | None = None
+    """Who publishes, for the citation and for those who contest an entry."""
+    contact: str | None = None
+    """Where to write: an address for mail or e-mail, or a telephone number."""
+    n_points: int | None = Field(default=None, ge=0)
+    """Single sites that the partner tier lists; None in the public tier."""
 
     @property
     def months(self) -> str:

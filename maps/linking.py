@@ -26,7 +26,7 @@ SITE_ID_PATTERN = r"KL-[0-9A-HJKMNP-TV-Z]{9}(?:-\d+)?"
 
 SITES = TableSchema(
     name="sites",
-    version=1,
+    version=2,
     columns=(
         Column("site_id", "string", "name of the place, from its 25 m square of EPSG:6933"),
         Column("site_class", "string", "name of the site class"),
@@ -45,6 +45,11 @@ SITES = TableSchema(
         Column("last_date", "string", "latest scene in which it was detected", nullable=True),
         Column("cell_id", "string", "5 km cell that holds the centre"),
         Column("unfamiliar", "bool", "the imagery here is unlike what the weights were trained on"),
+        Column(
+            "review_status",
+            "string",
+            "what people decided: unreviewed, confirmed, rejected, unsure or wrong_class",
+        ),
         Column("size_fit", "float64", "how usual its length and width are for the class, 0 to 1"),
         Column("hotspot_class", "string", "hotspot class of its cell; says nothing of labour"),
         Column("rank", "int64", "place in the list, 1 first"),
@@ -105,13 +110,14 @@ def link_sites(detections: gpd.GeoDataFrame, site_class: SiteClass) -> gpd.GeoDa
 
 def _over_scenes(detections: pd.DataFrame) -> pd.DataFrame:
     by_cluster = detections.groupby("cluster")
-    dates = detections.dropna(subset=["date"]).groupby("cluster")["date"]
+    first = detections.dropna(subset=["first_date"]).groupby("cluster")["first_date"]
+    last = detections.dropna(subset=["last_date"]).groupby("cluster")["last_date"]
     return pd.DataFrame(
         {
             "n_detections": by_cluster.size().astype("int64"),
             "n_scenes": by_cluster["scene_id"].nunique().astype("int64"),
-            "first_date": dates.min(),
-            "last_date": dates.max(),
+            "first_date": first.min(),
+            "last_date": last.max(),
         }
     )
 

@@ -1,4 +1,4 @@
-"""The public pages: a folium map that asks nobody, an overview and the method, sealed by CSP."""
+"""How a page is made: templates, texts of one language, and a seal that lets nothing else run."""
 
 import base64
 import hashlib
@@ -6,23 +6,23 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
-import folium
-import geopandas as gpd
 import shapely
-from branca.element import Element, Figure, MacroElement
-from folium.template import Template
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from shapely.geometry.base import BaseGeometry
+from markupsafe import Markup, escape
 
-from maps.evidence import GROUPS
 from maps.facts import Publication
-from maps.hotspots import HOT_CLASSES
-from maps.layers import GapsLayer, GraticuleLayer, RegionLayer, Theme, ThemeLayer, themes
-from maps.overview import overview_svg
-from maps.wording import describe, interval, share
+from maps.inline_json import script_json as script_json
+from maps.language import (
+    LANGUAGES,
+    Language,
+    Value,
+    known_key,
+    load_language,
+    page_name,
+)
 from tiles.errors import PublishError
 
 # Leaflet 1.9.4 as django-js-lib-leaflet 1.9.4.x carries it; another file is not ours to inline.
@@ -32,86 +32,155 @@ LEAFLET_SHA256 = {
 }
 COORDINATE_DECIMALS = 5  # about a metre
 CSP_MARK = "@csp@"  # where the layout leaves room for the policy
-MORE_COLUMNS = {"report_note": "why there is no reporting rate, where there is none"}
+PAGES = ("index", "map", "table", "method")  # in the order of the links on every page
+MAP_PAGE = "map"  # holds all languages in one file: its data are large, its words few
 
 
 @dataclass(frozen=True)
 class SealedPage:
-    """A page and the only scripts and styles that its policy lets run."""
+    """A page and the only scripts, styles and hosts of pictures that its policy lets in."""
 
     html: str
     scripts: tuple[str, ...]
     styles: tuple[str, ...]
+    images: tuple[str, ...] = ()
+    """Hosts of online tiles; empty unless the run file names one."""
 
 
-def map_page(
-    groups: gpd.GeoDataFrame, gaps: BaseGeometry, surveyed: BaseGeometry, facts: Publication
+@dataclass(frozen=True)
+class PageLink:
+    """A link to another page, or to this one in another language."""
+
+    href: str
+    text: str
+    code: str
+    """Page, or language, that it leads to."""
+
+
+def make_page(
+    template: str,
+    facts: Publication,
+    styles: Sequence[str],
+    scripts: Sequence[str] = (),
+    *,
+    language: Language | None = None,
+    default: str = "en",
+    images: Sequence[str] = (),
+    **content: object,
 ) -> SealedPage:
-    """Return map.html: one file that asks nobody for anything.
+    """Fill in a template of maps/assets in one language, and seal it.
 
     Args:
-        groups: a GROUPS table.
-        gaps: cells hardly searched, what `search_gaps` returns.
-        surveyed: cells that the survey touched, joined; never the user's own polygon, which can
-            be drawn round a single place.
-        facts: what the page says beside.
+        template: name of the page, as `index.html`.
+        facts: what every page says.
+        styles: texts of its styles, in order.
+        scripts: texts of its scripts, in order.
+        language: of this file; English when absent.
+        default: the language whose files carry no code in their names.
+        images: hosts that pictures may come from once the reader agrees; see `policy`.
+        **content: what this template needs beside.
     """
-    layers = themes(groups)
-    figure = _drawn(layers)
-    for child in figure._children.values():
-        child.render()
-    return _page(
-        "map.html",
-        facts,
-        [leaflet("leaflet.css"), asset("base.css"), asset("map.css")],
-        [leaflet("leaflet.js"), asset("map.js"), figure.script.render()],
-        map_html=Markup(figure.html.render()),
-        themes=layers,
-        groups_json=script_json(group_features(groups)),
-        gaps_json=script_json(_feature(gaps, {})),
-        region_json=script_json(_feature(surveyed, {})),
+    language = language or load_language("en")
+    here = template.removesuffix(".html")
+    css = "\n".join(styles)
+    said = _Said(language, live=here == MAP_PAGE)
+    html = (
+        _templates()
+        .get_template(f"{template}.j2")
+        .render(
+            here=here,
+            facts=facts,
+            language=language,
+            default=default,
+            pages=page_links(here, language, default),
+            languages=language_links(here, language, default),
+            t=language.say,
+            th=language.markup,
+            said=said.text,
+            saying=said.attributes,
+            said_known=said.known,
+            known=language.known,
+            number=language.number,
+            share=language.share,
+            month=language.month,
+            span=language.span,
+            css=Markup(css),
+            scripts=[Markup(script) for script in scripts],
+            **content,
+        )
     )
+    sealed = seal(html, scripts, [css], images)
+    return SealedPage(sealed, tuple(scripts), (css,), tuple(images))
 
 
-def index_page(
-    groups: gpd.GeoDataFrame, gaps: BaseGeometry, surveyed: BaseGeometry, facts: Publication
-) -> SealedPage:
-    """Return index.html: what this is and is not, key figures, the table, the downloads."""
-    theme = themes(groups)[0]
-    order = groups.sort_values(
-        ["expected_sites", "group_id"], ascending=[False, True], kind="stable"
-    )
-    total = facts.expected_total
-    area_km2 = groups["area_km2"].sum()
-    middle, _, limits = interval(total.mean, total.low, total.high).partition(" (")
-    return _page(
-        "index.html",
-        facts,
-        [asset("base.css"), asset("page.css")],
-        theme=theme,
-        overview=overview_svg(groups, gaps, surveyed, theme),
-        words=describe(order),
-        hot=int(groups["hotspot_class"].isin(HOT_CLASSES).sum()),
-        searched=share(groups["searched_km2"].sum() / area_km2 if area_km2 else 0.0),
-        total=middle,
-        total_range=limits.rstrip(")"),
-    )
+Told = Value | Sequence[str]  # ["known", a sentence], ["span", a period], or a plain value
 
 
-def method_page(facts: Publication) -> SealedPage:
-    """Return method.html: how the figures were made, the privacy of reports, the limits."""
-    columns = [(column.name, column.doc) for column in GROUPS.columns]
-    styles = [asset("base.css"), asset("page.css")]
-    return _page("method.html", facts, styles, columns=[*columns, *MORE_COLUMNS.items()])
+@dataclass(frozen=True)
+class _Said:
+    """Texts of a template; on a page that holds all languages they can be said anew."""
+
+    language: Language
+    live: bool
+
+    def text(self, key: str, **values: Told) -> Markup:
+        """Return a text, in an element that says which one it is where that is needed."""
+        words = self.language.say(key, **{name: self._plain(of) for name, of in values.items()})
+        if not self.live:
+            return escape(words)
+        return Markup("<span{}>{}</span>").format(self.attributes(key, **values), words)
+
+    def attributes(self, key: str, **values: Told) -> Markup:
+        """Return the attributes by which the map's script finds a text again."""
+        if not self.live:
+            return Markup("")
+        told = {name: self._told(of) for name, of in values.items()}
+        text = Markup(' data-say="{}"').format(key)
+        return text + Markup(' data-args="{}"').format(json.dumps(told)) if told else text
+
+    def known(self, sentence: str) -> Markup:
+        """Return a sentence of the program, or one that has no translation, marked as English."""
+        key = known_key(sentence)
+        return self.language.known(sentence) if key is None else self.text(key)
+
+    def _plain(self, value: Told) -> Value:
+        if isinstance(value, str | int | float):
+            return value
+        how, of = value
+        return self.language.known(of).striptags() if how == "known" else self.language.span(of)
+
+    def _told(self, value: Told) -> object:
+        if isinstance(value, str | int | float):
+            return value
+        how, of = value
+        if how == "known":
+            key = known_key(of)
+            return of if key is None else {"known": key}
+        return {how: of}
 
 
-def group_features(groups: gpd.GeoDataFrame) -> dict[str, object]:
-    """Return the groups as GeoJSON with what a popup says; `at` is the row in the table."""
-    features = [
-        _feature(shape, {"at": at, "title": words.title, "rows": words.rows()})
-        for at, (shape, words) in enumerate(zip(groups.geometry, describe(groups), strict=True))
+def page_links(here: str, language: Language, default: str) -> list[PageLink]:
+    """Return links to the other pages in the same language."""
+    return [
+        PageLink(page_href(page, language.code, default), language.say(f"nav.{page}"), page)
+        for page in PAGES
+        if page != here
     ]
-    return {"type": "FeatureCollection", "features": features}
+
+
+def language_links(here: str, language: Language, default: str) -> list[PageLink]:
+    """Return links to this page in every language, this one's own included."""
+    return [
+        PageLink(page_href(here, code, default), load_language(code).name, code)
+        for code in LANGUAGES
+    ]
+
+
+def page_href(page: str, code: str, default: str) -> str:
+    """Return the link to a page in a language."""
+    if page == MAP_PAGE:
+        return "map.html" if code == default else f"map.html#lang={code}"
+    return page_name(page, code, default)
 
 
 def geometry_json(shape: shapely.Geometry) -> dict[str, object]:
@@ -119,18 +188,6 @@ def geometry_json(shape: shapely.Geometry) -> dict[str, object]:
     rounded = shapely.transform(shape, lambda at: at.round(COORDINATE_DECIMALS))
     geometry: dict[str, object] = json.loads(shapely.to_geojson(rounded))
     return geometry
-
-
-def _feature(shape: shapely.Geometry, properties: dict[str, object]) -> dict[str, object]:
-    return {"type": "Feature", "geometry": geometry_json(shape), "properties": properties}
-
-
-def script_json(content: object) -> Markup:
-    """Return JSON that can stand inside a script element: no character can end it."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
 
 
 def asset(name: str) -> str:
@@ -156,8 +213,8 @@ def leaflet(name: str) -> str:
     return re.sub(r"\n//# sourceMappingURL=.*", "\n", text)
 
 
-def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the Content-Security-Policy that lets just these scripts and styles run.
+def policy(scripts: Sequence[str], styles: Sequence[str], images: Sequence[str] = ()) -> str:
+    """Return the Content-Security-Policy that lets just these scripts, styles and hosts in.
 
     https://www.w3.org/TR/CSP3/: hashes are of the exact text between the tags.
     """
@@ -166,19 +223,21 @@ def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
             "default-src 'none'",
             f"script-src {' '.join(map(_hash, scripts)) or chr(39) + 'none' + chr(39)}",
             f"style-src {' '.join(map(_hash, styles))}",
-            "img-src data:",
+            " ".join(["img-src data:", *images]),
             "base-uri 'none'",
             "form-action 'none'",
         ]
     )
 
 
-def seal(html: str, scripts: Sequence[str], styles: Sequence[str]) -> str:
+def seal(
+    html: str, scripts: Sequence[str], styles: Sequence[str], images: Sequence[str] = ()
+) -> str:
     """Put in the policy of known scripts and styles; whatever else stands in the page cannot run.
 
     Hashes are never taken from the page itself: what found its way into it would be let run.
     """
-    return html.replace(CSP_MARK, policy(scripts, styles), 1)
+    return html.replace(CSP_MARK, policy(scripts, styles, images), 1)
 
 
 def _hash(text: str) -> str:
@@ -186,82 +245,12 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _page(
-    here: str,
-    facts: Publication,
-    styles: Sequence[str],
-    scripts: Sequence[str] = (),
-    **content: object,
-) -> SealedPage:
-    templates = Environment(
+@cache
+def _templates() -> Environment:
+    return Environment(
         loader=PackageLoader("maps", "assets"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    css = "\n".join(styles)
-    html = templates.get_template(f"{here}.j2").render(
-        here=here,
-        facts=facts,
-        css=Markup(css),
-        scripts=[Markup(script) for script in scripts],
-        **content,
-    )
-    return SealedPage(seal(html, scripts, [css]), tuple(scripts), (css,))
-
-
-class OfflineMap(folium.Map):
-    """folium's map without links to other hosts, and without a ban on zooming the page."""
-
-    default_js: list[tuple[str, str]] = []  # noqa: RUF012  (as folium declares them)
-    default_css: list[tuple[str, str]] = []  # noqa: RUF012
-    _template = Template("""
-        {% macro html(this, kwargs) %}
-            <div class="folium-map" id="{{ this.get_name() }}"></div>
-        {% endmacro %}
-        {% macro script(this, kwargs) %}
-            var {{ this.get_name() }} = L.map(
-                "{{ this.get_name() }}", {{ this.options|tojavascript }}
-            );
-            L.control.scale({imperial: false}).addTo({{ this.get_name() }});
-        {% endmacro %}
-        """)
-
-
-class _Finish(MacroElement):
-    """Moves the layer control into the panel and shows the whole region."""
-
-    _template = Template("""
-        {% macro script(this, kwargs) %}
-            kilnlight.finish({{ this.map }}, {{ this.control }});
-        {% endmacro %}
-        """)
-
-    def __init__(self, drawn: Element, control: Element) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # branca leaves it untyped
-        self.map, self.control = drawn.get_name(), control.get_name()
-
-
-def _drawn(layers: list[Theme]) -> Figure:
-    """Build the folium tree; names come from what a thing is, never from chance."""
-    drawn = _named(
-        OfflineMap(tiles=None, prefer_canvas=True, zoom_snap=0.25, attribution_control=False),
-        "survey",
-    )
-    for number, theme in enumerate(layers):
-        drawn.add_child(_named(ThemeLayer(theme, show=number == 0), theme.key))
-    drawn.add_child(_named(GapsLayer(), "gaps"))
-    drawn.add_child(_named(RegionLayer(), "outline"))
-    drawn.add_child(_named(GraticuleLayer(), "degrees"))
-    control = _named(folium.LayerControl(collapsed=False), "themes")
-    drawn.add_child(control)
-    drawn.add_child(_named(_Finish(drawn, control), "view"))
-    figure = Figure()
-    figure.add_child(drawn)
-    return figure
-
-
-def _named(element: Element, name: str) -> Element:
-    element._id = name
-    return element

@@ -28,5 +28,5 @@ def position_in(text: str) -> str | None:
 
 def _pairs(text: str) -> Iterator[re.Match[str]]:
     for pair in PAIR.finditer(text):
-        if not all(re.match(r"0+\D", number) for number in pair.groups()):
+        if not all(int(re.split(r"\D", number)[0]) == 0 for number in pair.groups()):
             yield pair

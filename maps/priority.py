@@ -9,6 +9,7 @@ from pyproj import Geod
 
 from maps.hotspots import NOT_TESTED
 from maps.linking import SITES
+from maps.review.consensus import UNREVIEWED
 from maps.wording import share
 from models.site_class import Limits, SiteClass
 
@@ -68,13 +69,15 @@ def rank_sites(
     even a noised one of a whole group, could be read back from the order of the list.
 
     Args:
-        sites: what `link_sites` returns.
+        sites: what `link_sites` returns, and maybe `review_status`; unreviewed where it is absent.
         hotspots: what `find_hotspots` returns.
         site_class: usual sizes and the name of what is looked for.
         weights: how much each column counts.
         base: where the team sets out from.
     """
     table = sites.copy()
+    if "review_status" not in table:
+        table["review_status"] = UNREVIEWED
     table["size_fit"] = size_fit(table, site_class)
     classes = hotspots.set_index("cell_id")["hotspot_class"]
     table["hotspot_class"] = table["cell_id"].map(classes).fillna(NOT_TESTED)

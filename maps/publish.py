@@ -1,67 +1,75 @@
-"""The public folder: written aside, checked as written, and only then put in place."""
+"""The folder of a tier: written aside, checked as written, and only then put in place."""
 
-import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 from shapely.geometry.base import BaseGeometry
 
-from maps.evidence import GROUPS
+from maps.basemap import MapNames
+from maps.downloads import downloads_of, write_downloads
 from maps.facts import Publication
-from maps.gate import check_public
+from maps.gate import check_folder
+from maps.gate_rules import Expected
 from maps.hotspots import LEAST_SEARCHED_SHARE
-from maps.page import (
-    MORE_COLUMNS,
-    SealedPage,
-    geometry_json,
-    index_page,
-    map_page,
-    method_page,
-)
-from maps.sheets import write_csv
-from maps.wording import TOO_FEW
+from maps.language import LANGUAGES, load_language, page_name
+from maps.map_data import MapSurvey
+from maps.map_page import MapLook, map_page
+from maps.page import SealedPage
+from maps.text_pages import Edition, index_page, method_page, table_page
 from tiles.cells import join_cells
 from tiles.errors import PublishError
-from tiles.files import sha256_file, write_text
-from tiles.noised_counts import HEAD_NOTE
+from tiles.files import write_text
 
-PAGES = ("index.html", "map.html", "method.html")
-TABLES = ("groups.csv", "groups.geojson")
-MANIFEST = "manifest.json"
-PUBLIC_COLUMNS = (*GROUPS.column_names, *MORE_COLUMNS)
-# Published figures say no more than they know: a tenth of a site, a thousandth of a rate.
-DECIMALS = {
-    "area_km2": 1,
-    "searched_km2": 1,
-    "searched_share": 3,
-    "expected_sites": 1,
-    "hot_stability": 2,
-    "report_rate": 3,
-    "report_rate_low": 3,
-    "report_rate_high": 3,
-}
+TEXT_PAGES = ("index", "table", "method")
+MAP = "map.html"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything that a tier's folder is made of.
+
+    Attributes:
+        groups: a GROUPS table on the tier's groups.
+        cells: what `expected_by_cell` returns; what was surveyed and not searched is drawn.
+        partition: the tier's groups, what `tier_partition` returns for the same tier.
+        facts: what the pages say beside.
+        points: the partner tier's sites; None in the public tier.
+        earlier: groups and cells of earlier periods, oldest first, for the map's slider.
+        names: districts and places to search and label, where the user gave some.
+        look: what the run file says of the map.
+    """
+
+    groups: gpd.GeoDataFrame
+    cells: pd.DataFrame
+    partition: gpd.GeoDataFrame
+    facts: Publication
+    points: gpd.GeoDataFrame | None = None
+    earlier: tuple[MapSurvey, ...] = ()
+    names: MapNames | None = None
+    look: MapLook | None = None
 
 
 def publish(
-    groups: gpd.GeoDataFrame,
-    cells: pd.DataFrame,
+    contents: Contents,
     sites: pd.DataFrame,
-    facts: Publication,
     folder: Path,
+    language: str = "en",
+    languages: Sequence[str] = LANGUAGES,
 ) -> list[Path]:
-    """Write the public folder, or leave what was there untouched.
+    """Write a tier's folder, or leave what was there untouched.
 
     Args:
-        groups: a GROUPS table.
-        cells: what `expected_by_cell` returns; what was surveyed and not searched is drawn.
-        sites: the survey's sites, used by the gate alone: none of them may be found in any file.
-        facts: what the pages say beside.
+        contents: what it is made of.
+        sites: every site of the survey, used by the gate alone: none but the points may be found.
         folder: replaced as a whole.
+        language: of the files without a code in their names.
+        languages: all languages of the folder, that one included.
 
     Returns:
         Paths of the files, sorted.
@@ -69,32 +77,85 @@ def publish(
     Raises:
         PublishError: there is no area to publish, or the gate found what the tier never holds.
     """
-    if groups.empty:
+    if contents.groups.empty:
         raise PublishError("no area to publish: the survey covers no cell; check its region.")
-    with _replaced(folder) as aside:
-        pages = make_pages(groups, cells, facts)
-        for name, page in pages.items():
-            write_text(aside / name, page.html)
-        _write_tables(aside, groups, facts)
-        _write_manifest(aside, facts)
-        check_public(aside, {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS), sites, pages)
-    return sorted(folder / name for name in (*PAGES, *TABLES, MANIFEST))
+    with replaced(folder) as aside:
+        write_checked(contents, sites, aside, language, languages)
+        names = sorted(path.name for path in aside.iterdir())
+    return [folder / name for name in names]
+
+
+def write_checked(
+    contents: Contents,
+    sites: pd.DataFrame,
+    folder: Path,
+    language: str = "en",
+    languages: Sequence[str] = LANGUAGES,
+) -> None:
+    """Write a tier's files into an empty folder and check them as written; see `publish`."""
+    pages = make_pages(contents, language, languages)
+    for name, page in pages.items():
+        write_text(folder / name, page.html)
+    write_downloads(folder, contents.groups, contents.points, contents.facts)
+    check_folder(folder, expectation(contents, sites, pages))
+
+
+def expectation(
+    contents: Contents, sites: pd.DataFrame, pages: Mapping[str, SealedPage]
+) -> Expected:
+    """Return what the gate holds a folder against."""
+    return Expected(
+        facts=contents.facts,
+        partition=contents.partition,
+        groups=contents.groups,
+        points=contents.points,
+        sites=sites,
+        pages=pages,
+        files=frozenset({*pages, *downloads_of(contents.facts.tier)}),
+    )
 
 
 def make_pages(
-    groups: gpd.GeoDataFrame, cells: pd.DataFrame, facts: Publication
+    contents: Contents, language: str = "en", languages: Sequence[str] = LANGUAGES
 ) -> dict[str, SealedPage]:
     """Return the pages by file name; see `publish`."""
-    gaps, surveyed = search_gaps(cells), join_cells(cells["cell_id"])
-    return {
-        "index.html": index_page(groups, gaps, surveyed, facts),
-        "map.html": map_page(groups, gaps, surveyed, facts),
-        "method.html": method_page(facts),
+    groups, facts = contents.groups, contents.facts
+    gaps, surveyed = search_gaps(contents.cells), join_cells(contents.cells["cell_id"])
+    surveys = (*contents.earlier, MapSurvey(groups, contents.cells))
+    pages = {
+        MAP: map_page(
+            surveys,
+            facts,
+            language,
+            sites=contents.points,
+            names=contents.names,
+            look=contents.look,
+        )
     }
+    for code in languages:
+        edition = Edition(load_language(code), language)
+        made = (
+            index_page(
+                groups,
+                gaps,
+                surveyed,
+                facts,
+                downloads_of(facts.tier),
+                edition,
+                any_site=bool(facts.expected_total.mean),
+            ),
+            table_page(groups, facts, edition),
+            method_page(facts, edition),
+        )
+        pages |= {
+            page_name(page, code, language): html
+            for page, html in zip(TEXT_PAGES, made, strict=True)
+        }
+    return pages
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
+def replaced(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `folder` if the block ends without an error."""
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
@@ -126,48 +187,3 @@ def search_gaps(cells: pd.DataFrame) -> BaseGeometry:
     """Return the cells of which under a fifth of the region's ground was searched, joined."""
     hardly = cells["searched_km2"] < LEAST_SEARCHED_SHARE * cells["area_km2"]
     return join_cells(cells.loc[hardly, "cell_id"])
-
-
-def public_table(groups: gpd.GeoDataFrame) -> pd.DataFrame:
-    """Return the columns of the downloads, rounded, with a note where a rate is missing."""
-    table = groups.drop(columns="geometry").round(DECIMALS)
-    missing = table["report_rate"].isna()
-    no_release = table["evidence_class"] == "no_release"
-    table["report_note"] = ""
-    table.loc[missing, "report_note"] = TOO_FEW
-    table.loc[missing & no_release, "report_note"] = "not released"
-    public = pd.DataFrame(table[list(PUBLIC_COLUMNS)])
-    return public.astype(object).where(public.notna(), None)
-
-
-def _write_tables(folder: Path, groups: gpd.GeoDataFrame, facts: Publication) -> None:
-    table = public_table(groups)
-    write_csv(folder / "groups.csv", PUBLIC_COLUMNS, table.itertuples(index=False, name=None))
-    features = [
-        {"type": "Feature", "geometry": geometry_json(shape), "properties": properties}
-        for shape, properties in zip(groups.geometry, table.to_dict("records"), strict=True)
-    ]
-    collection = {
-        "type": "FeatureCollection",
-        "disclaimer": facts.disclaimer,
-        "imagery": facts.imagery,
-        "cautions": list(facts.cautions),
-        "simulated": facts.simulated,
-        "features": features,
-    }
-    write_text(folder / "groups.geojson", json.dumps(collection, ensure_ascii=False) + "\n")
-
-
-def _write_manifest(folder: Path, facts: Publication) -> None:
-    hashes = {path.name: sha256_file(path) for path in sorted(folder.iterdir())}
-    content = {
-        "disclaimer": facts.disclaimer,
-        "region": facts.region_name,
-        "period": facts.period,
-        "not_before": facts.not_before,
-        "software": facts.software,
-        "simulated": facts.simulated,
-        HEAD_NOTE: None if facts.release is None else facts.release.ledger_head_sha256,
-        "sha256": hashes,
-    }
-    write_text(folder / MANIFEST, json.dumps(content, ensure_ascii=False, indent=2) + "\n")

@@ -9,6 +9,9 @@ leave-one-out finds each group's noised count likeliest: a negative binomial cou
 the noise. A tenth of the prior is an exponential of the same mean, so that a group unlike all the
 others is believed (a robust mixture prior: Schmidli et al., Biometrics 70 (2014) 1023-1032).
 
+The count of a union of groups is a sum of noised counts, its noise a sum of as many draws, whose
+distribution is convolved exactly.
+
 P(Y | rate) is the finite convolution over C, summed exactly; the posterior is computed
 on a grid of rates, averaged over the means of twenty equally likely slices of E: the interval holds
 noise, chance and doubt about E.
@@ -18,6 +21,7 @@ noise alone would bring one of all the release's groups that far in one release 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +75,7 @@ class Release:
     count_noised: pd.Series  # int64, by group_id
     noise_scale: float
     epsilon: float
+    draws: pd.Series | None = None  # int64, by group_id: counts that each is the sum of; else one
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,7 @@ def reporting_rates(
     expected: Floats,
     expected_variance: Floats,
     places: Places | None = None,
+    draws: Ints | None = None,
 ) -> ReportingRates:
     """Estimate each group's rate with its 90 % interval.
 
@@ -169,34 +175,47 @@ def reporting_rates(
         expected: expected sites, positive.
         expected_variance: their variance.
         places: where the groups lie; without it no group listens to another.
+        draws: noised counts that each count is the sum of; one where absent.
     """
-    priors = group_priors(counts, noise_scale, expected, places)
-    usual = _usual_rate(counts, noise_scale, expected) * expected
-    stands_out = counts >= noise_reach(noise_scale, FALSE_GROUPS / max(len(counts), 1))
-    sayable = (expected >= FEWEST_SITES) & (stands_out | (usual >= noise_reach(noise_scale, 0.05)))
+    draws = _draws(counts, draws)
+    priors = group_priors(counts, noise_scale, expected, places, draws)
+    usual = _usual_rate(counts, noise_scale, expected, draws) * expected
+    stands_out = counts >= reaches(noise_scale, FALSE_GROUPS / max(len(counts), 1), draws)
+    sayable = (expected >= FEWEST_SITES) & (
+        stands_out | (usual >= reaches(noise_scale, 0.05, draws))
+    )
     rates = np.full((3, len(counts)), np.nan)
     for group in np.flatnonzero(sayable).tolist():
         exposure = exposure_nodes(float(expected[group]), float(expected_variance[group]))
         rates[:, group] = rate_posterior(
-            int(counts[group]), noise_scale, exposure, _one(priors, group)
+            int(counts[group]), noise_scale, exposure, _one(priors, group), int(draws[group])
         )
     return ReportingRates(rates[0], rates[1], rates[2], np.asarray(stands_out))
 
 
+def _draws(counts: Ints, draws: Ints | None) -> Ints:
+    return np.ones(len(counts), dtype=np.int64) if draws is None else draws
+
+
 def group_priors(
-    counts: Ints, noise_scale: float, expected: Floats, places: Places | None = None
+    counts: Ints,
+    noise_scale: float,
+    expected: Floats,
+    places: Places | None = None,
+    draws: Ints | None = None,
 ) -> GammaPrior:
     """Return the prior of each group's rate: that of all groups, and what its neighbours say."""
-    of_all = prior_of_all(counts, noise_scale, expected)
+    draws = _draws(counts, draws)
+    of_all = prior_of_all(counts, noise_scale, expected, draws)
     judged = np.flatnonzero(expected >= 1)  # rates over a fraction of a site are all noise
     if places is None or len(judged) < FEWEST_PLACES:
         size = np.ones(len(counts))
         return GammaPrior(of_all.shape * size, of_all.rate * size)
     judged = judged[:: -(-len(judged) // MOST_JUDGED)]
-    usual = _usual_rate(counts, noise_scale, expected) * expected
+    usual = _usual_rate(counts, noise_scale, expected, draws) * expected
     believed = np.minimum(
         counts.astype(np.float64),
-        np.maximum(MOST_BELIEVED * usual, noise_reach(noise_scale, 0.05)),
+        np.maximum(MOST_BELIEVED * usual, reaches(noise_scale, 0.05, draws)),
     )
     pairs = _pairs(places)
 
@@ -207,20 +226,28 @@ def group_priors(
 
     def own_counts(prior: GammaPrior) -> Floats:
         here = GammaPrior(np.asarray(prior.shape)[judged], np.asarray(prior.rate)[judged])
-        return log_predictive(counts[judged], noise_scale, expected[judged], here)
+        return log_predictive(counts[judged], noise_scale, expected[judged], here, draws[judged])
 
     borrowing = choose_borrowing(nearby, of_all, own_counts, 1 / LEAST_OWN**2)
     return borrowing.prior(of_all, nearby(borrowing.discount))
 
 
-def log_predictive(counts: Ints, noise_scale: float, exposure: Floats, prior: GammaPrior) -> Floats:
+def log_predictive(
+    counts: Ints,
+    noise_scale: float,
+    exposure: Floats,
+    prior: GammaPrior,
+    draws: Ints | None = None,
+) -> Floats:
     """Return log P(noised count | prior): a negative binomial count and the noise, convolved."""
-    reach = int(np.ceil(JUDGED_SCALES * noise_scale)) + 1
+    draws = _draws(counts, draws)
+    most = int(draws.max(initial=1))
+    reach = int(np.ceil(JUDGED_SCALES * noise_scale * np.sqrt(most))) + 1
     noise = np.arange(-reach, reach + 1)
     true = counts[:, None] - noise
     each = GammaPrior(*(np.asarray(part)[:, None] for part in (prior.shape, prior.rate)))
     log_count = log_negative_binomial(np.maximum(true, 0.0), exposure[:, None], each)
-    log_noise = np.log(np.tanh(0.5 / noise_scale)) - np.abs(noise) / noise_scale
+    log_noise = np.array([log_noise_mass(noise_scale, int(m), reach) for m in draws])
     return np.asarray(logsumexp(np.where(true >= 0, log_count + log_noise, -np.inf), axis=1))
 
 
@@ -238,10 +265,20 @@ def _one(priors: GammaPrior, group: int) -> GammaPrior:
     return GammaPrior(float(shape), float(rate))
 
 
-def noise_reach(scale: float, chance: float) -> int:
+def reaches(scale: float, chance: float, draws: Ints) -> Ints:
+    """Return `noise_reach` of each number of draws."""
+    return np.array([noise_reach(scale, chance, int(m)) for m in draws], dtype=np.int64)
+
+
+@lru_cache(maxsize=4096)
+def noise_reach(scale: float, chance: float, draws: int = 1) -> int:
     """Return the smallest whole number that noise reaches, upwards, with at most this chance."""
-    q = np.exp(-1 / scale)  # P(N >= k) = q^k / (1 + q) for k >= 1
-    return max(1, int(np.ceil(np.log(chance * (1 + q)) / np.log(q))))
+    if draws == 1:
+        q = np.exp(-1 / scale)  # P(N >= k) = q^k / (1 + q) for k >= 1
+        return max(1, int(np.ceil(np.log(chance * (1 + q)) / np.log(q))))
+    mass = noise_mass(scale, draws)
+    at_least = np.cumsum(mass[::-1])[::-1][len(mass) // 2 + 1 :]  # of 1, 2, ...
+    return 1 + int(np.searchsorted(-at_least, -chance))
 
 
 def noise_variance(scale: float) -> float:
@@ -250,26 +287,52 @@ def noise_variance(scale: float) -> float:
     return 2 * q / (1 - q) ** 2
 
 
-def likelihood(count: int, noise_scale: float, means: Floats) -> Floats:
+@lru_cache(maxsize=512)
+def noise_mass(scale: float, draws: int) -> Floats:
+    """Return P(sum of so many draws) of every whole number that it can be; 0 is in the middle."""
+    reach = int(np.ceil(REACH_SCALES * scale)) + 1
+    one = np.tanh(0.5 / scale) * np.exp(-np.abs(np.arange(-reach, reach + 1)) / scale)
+    mass = one
+    for _ in range(draws - 1):
+        mass = np.convolve(mass, one)
+    return np.asarray(mass)
+
+
+@lru_cache(maxsize=512)
+def log_noise_mass(scale: float, draws: int, reach: int) -> Floats:
+    """Return log P of the sum of so many draws, from -reach to reach."""
+    noise = np.abs(np.arange(-reach, reach + 1))
+    if draws == 1:
+        return np.asarray(np.log(np.tanh(0.5 / scale)) - noise / scale)
+    mass = noise_mass(scale, draws)
+    middle = len(mass) // 2
+    return np.asarray(np.log(mass[middle + np.minimum(noise, middle)]))
+
+
+def likelihood(count: int, noise_scale: float, means: Floats, draws: int = 1) -> Floats:
     """Return P(noised count | Poisson mean), for an array of means of any shape."""
-    reach = int(np.ceil(REACH_SCALES * noise_scale)) + 1
+    mass = noise_mass(noise_scale, draws)
+    reach = len(mass) // 2
     true = np.arange(max(0, count - reach), max(0, count + reach) + 1)
-    q = np.exp(-1 / noise_scale)
-    noise = (1 - q) / (1 + q) * q ** np.abs(count - true)
+    noise = mass[reach + np.minimum(np.abs(true - count), reach)]
     log_poisson = np.log(means)[..., None] * true - means[..., None] - gammaln(true + 1)
     return np.asarray(np.exp(log_poisson) @ noise)
 
 
-def prior_of_all(counts: Ints, noise_scale: float, expected: Floats) -> GammaPrior:
+def prior_of_all(
+    counts: Ints, noise_scale: float, expected: Floats, draws: Ints | None = None
+) -> GammaPrior:
     """Return the distribution of rates, fitted to all groups where sites are expected."""
     some = expected >= 1  # rates over a fraction of a site are all noise
     mean = max(float(counts[some].sum()), PRIOR_REPORTERS) / max(float(expected[some].sum()), 1.0)
-    noise = noise_variance(noise_scale)
+    per_site = 1 / expected[some]  # the weights that `gamma_prior` gives to the groups' noise
+    draws_a_group = _draws(counts, draws)[some] @ per_site / max(per_site.sum(), 1e-300)
+    noise = noise_variance(noise_scale) * float(draws_a_group)
     observed = counts[some].astype(np.float64)
     return gamma_prior(observed, expected[some], noise, mean, LEAST_SPREAD)
 
 
-def _usual_rate(counts: Ints, noise_scale: float, expected: Floats) -> float:
+def _usual_rate(counts: Ints, noise_scale: float, expected: Floats, draws: Ints) -> float:
     """A rate that is surely usual: the median group's, or the rate of all where that is lower.
 
     Neither one group full of false reporters nor noise lifts it: the rate of all is that of the
@@ -278,7 +341,7 @@ def _usual_rate(counts: Ints, noise_scale: float, expected: Floats) -> float:
     some = expected >= 1
     if not some.any():
         return 0.0
-    noise_sd = np.sqrt(some.sum() * noise_variance(noise_scale))
+    noise_sd = np.sqrt(draws[some].sum() * noise_variance(noise_scale))
     of_all = (counts[some].sum() - 2 * noise_sd) / expected[some].sum()
     return max(0.0, min(float(of_all), float(np.median(counts[some] / expected[some]))))
 
@@ -298,7 +361,7 @@ def exposure_nodes(mean: float, variance: float) -> Floats:
 
 
 def rate_posterior(
-    count: int, noise_scale: float, exposure: Floats, prior: GammaPrior
+    count: int, noise_scale: float, exposure: Floats, prior: GammaPrior, draws: int = 1
 ) -> tuple[float, float, float]:
     """Return mean, 5 and 95 % points of a group's reporting rate.
 
@@ -307,11 +370,13 @@ def rate_posterior(
         noise_scale: of the discrete Laplace noise, in reporters.
         exposure: equally likely values of its expected sites, shape (n,); see `exposure_nodes`.
         prior: what is known of its rate without its own count.
+        draws: noised counts that its count is the sum of.
     """
     # From far below the prior's mean to far beyond what the count could mean.
-    top = max(100 * prior.mean, 10 * (max(count, 0) + 10 * noise_scale + 1) / exposure.min())
+    noise = 10 * noise_scale * np.sqrt(draws)
+    top = max(100 * prior.mean, 10 * (max(count, 0) + noise + 1) / exposure.min())
     grid = np.geomspace(1e-4 * prior.mean, top, GRID_RATES)
-    density = likelihood(count, noise_scale, grid[:, None] * exposure).mean(axis=1)
+    density = likelihood(count, noise_scale, grid[:, None] * exposure, draws).mean(axis=1)
     log_prior = np.logaddexp(
         np.log(1 - ROBUST_SHARE) + _log_gamma(grid, prior),
         np.log(ROBUST_SHARE) + _log_gamma(grid, GammaPrior(1.0, 1.0 / prior.mean)),

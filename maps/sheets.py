@@ -24,6 +24,8 @@ ENCODING = "utf-8-sig"
 def safe_cell(value: object) -> str:
     """Return a cell's text; what a spreadsheet would run gets a leading apostrophe."""
     text = "" if value is None else str(value)
+    if isinstance(value, int | float) or text[:1].isalnum():
+        return text  # no letter or digit becomes a sign, in any script
     if _runs(text) and not NUMBERS.fullmatch(text):
         return f"'{text}"
     return text

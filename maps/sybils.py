@@ -18,9 +18,9 @@ from maps.reporting import (
     FEWEST_SITES,
     Release,
     exposure_nodes,
-    noise_reach,
     prior_of_all,
     rate_posterior,
+    reaches,
     reporting_rates,
 )
 from tiles.partition import REST
@@ -51,7 +51,12 @@ class FalseReporters:
 
 
 def false_reporters_needed(
-    counts: Ints, noise_scale: float, expected: Floats, expected_variance: Floats, top: int = TOP
+    counts: Ints,
+    noise_scale: float,
+    expected: Floats,
+    expected_variance: Floats,
+    top: int = TOP,
+    draws: Ints | None = None,
 ) -> FalseReporters | None:
     """Measure it for a release, by adding false reporters to one quiet area after the other.
 
@@ -61,16 +66,18 @@ def false_reporters_needed(
         expected: expected sites, positive.
         expected_variance: their variance.
         top: length of the list that is aimed at.
+        draws: noised counts that each count is the sum of; one where absent.
 
     Returns:
         None where there are no more areas than places in the list, or no area is quiet.
     """
-    reach = noise_reach(noise_scale, FALSE_GROUPS / max(len(counts), 1))
+    draws = np.ones(len(counts), dtype=np.int64) if draws is None else draws
+    reach = reaches(noise_scale, FALSE_GROUPS / max(len(counts), 1), draws)
     quiet = np.flatnonzero((counts < reach) & (expected >= FEWEST_SITES))
     if len(counts) <= top or not len(quiet):
         return None
-    rates = reporting_rates(counts, noise_scale, expected, expected_variance).rate
-    prior = prior_of_all(counts, noise_scale, expected)
+    rates = reporting_rates(counts, noise_scale, expected, expected_variance, None, draws).rate
+    prior = prior_of_all(counts, noise_scale, expected, draws)
     by_size = quiet[np.argsort(expected[quiet], kind="stable")]
     picks = np.unique(np.linspace(0, len(by_size) - 1, TRIED_AREAS).round().astype(int))
     needed = []
@@ -82,8 +89,9 @@ def false_reporters_needed(
             number: int, at: int = area, to_pass: float = tenth, e: Floats = exposure
         ) -> bool:
             count = int(counts[at]) + number
-            said = count >= reach or bool(np.isfinite(rates[at]))
-            return said and rate_posterior(count, noise_scale, e, prior)[0] > to_pass
+            said = count >= reach[at] or bool(np.isfinite(rates[at]))
+            mean = rate_posterior(count, noise_scale, e, prior, int(draws[at]))[0]
+            return bool(said and mean > to_pass)
 
         if not is_in(0):
             needed.append(_fewest(is_in))
@@ -97,7 +105,13 @@ def false_reporters_of(release: Release, groups: pd.DataFrame) -> FalseReporters
     sd = (rows["expected_high"] - rows["expected_low"]).to_numpy() / WIDTH_90_SD
     counts = release.count_noised.loc[rows["group_id"]].to_numpy(dtype=np.int64)
     return false_reporters_needed(
-        counts, release.noise_scale, rows["expected_sites"].to_numpy(dtype=np.float64), sd**2
+        counts,
+        release.noise_scale,
+        rows["expected_sites"].to_numpy(dtype=np.float64),
+        sd**2,
+        draws=None
+        if release.draws is None
+        else release.draws.loc[rows["group_id"]].to_numpy(dtype=np.int64),
     )
 
 

@@ -1,16 +1,19 @@
 """Why the figures of a survey may not hold: sentences for the terminal and for every page."""
 
-from calendar import month_name
 from math import sqrt
 
 import pandas as pd
 from pyproj import Geod
 
+from maps.expected import Recall
 from models.site_class import SiteClass
 from models.weights import WeightsCard
+from pipeline.pixels import describe_outside
 from pipeline.survey import Survey, SurveyPlan
+from tiles.composite import sources
 from tiles.coverage import searched_km2
 from tiles.scene import Scene
+from tiles.season import split_by_season
 
 UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
 PREVALENCE_FACTOR = 2.0  # a survey this far above the stated density has another prior
@@ -18,15 +21,28 @@ FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in
 
 
 def cautions(
-    plan: SurveyPlan, card: WeightsCard, survey: Survey, sites: pd.DataFrame
+    plan: SurveyPlan,
+    card: WeightsCard,
+    survey: Survey,
+    sites: pd.DataFrame,
+    gate: Recall | None = None,
 ) -> tuple[str, ...]:
-    """Say what a reader must know before using the figures; no file names, no fine positions."""
+    """Say what a reader must know before using the figures; no file names, no fine positions.
+
+    Args:
+        plan: what was looked at.
+        card: of the detector.
+        survey: what was found.
+        sites: linked, with p_site.
+        gate: share of the detector's finds that the gate keeps, where one looked first.
+    """
     found = [
         _unfamiliar(survey),
         _out_of_season(plan),
         _other_sensor(plan),
         _far(plan, card),
         _dense(plan, card, survey, sites),
+        _gated(survey, gate),
     ]
     return tuple(sentence for sentence in found if sentence is not None)
 
@@ -41,19 +57,17 @@ def _unfamiliar(survey: Survey) -> str | None:
 
 
 def _out_of_season(plan: SurveyPlan) -> str | None:
-    """Scenes of months in which the sites cannot be seen at work."""
+    """Scenes of months in which the sites cannot be seen at work: left out, or searched anyway."""
+    if plan.out_of_season:
+        left_out = describe_outside(plan.out_of_season, plan.site_class, plan.country)
+        return f"{left_out}: left out; ground that no other scene shows counts as not searched."
     months = plan.site_class.seasons.months(plan.country)
-    dates = [scene.date for scene in plan.catalog.scenes if scene.date]
-    outside = sorted({int(date[5:7]) for date in dates} - set(months))
+    acquired = [source for scene in plan.catalog.scenes for source in sources(scene)]
+    outside = split_by_season(acquired, months).outside
     if not outside:
         return None
-    count = sum(int(date[5:7]) in outside for date in dates)
-    names = ", ".join(month_name[month] for month in outside)
-    return (
-        f"{count} of {len(dates)} dated scenes are of {names}, out of season for "
-        f"{plan.site_class.title.lower()}s{f' in {plan.country}' if plan.country else ''}: sites "
-        "may be idle, flooded or overgrown, and missed."
-    )
+    searched = describe_outside(outside, plan.site_class, plan.country)
+    return f"{searched}: sites may be idle, flooded or overgrown there, and missed."
 
 
 def _other_sensor(plan: SurveyPlan) -> str | None:
@@ -95,6 +109,20 @@ def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
     return (
         f"The detector was trained near {nearest}, {distances_km[nearest]:,.0f} km from here: how "
         "well it does in this region was never measured."
+    )
+
+
+def _gated(survey: Survey, gate: Recall | None) -> str | None:
+    """Ground at which the detector itself never looked, and what is lost there."""
+    areas = survey.coverage.groupby("status")["area_km2"].sum()
+    shut_km2 = float(areas.get("searched_gate", 0.0))
+    if gate is None or not shut_km2:
+        return None
+    return (
+        f"On {shut_km2:,.0f} of {float(searched_km2(survey.coverage).sum()):,.0f} km2 only a quick "
+        f"first look was taken and nothing seen. It keeps {gate.mean:.1%} of the sites that the "
+        f"detector finds (90 % interval {gate.low:.1%} to {gate.high:.1%}, on land that it never "
+        "saw); expected numbers allow for that."
     )
 
 

@@ -9,10 +9,17 @@ from typing import NoReturn
 import typer
 
 from pipeline.commands.audit import audit_app
-from pipeline.commands.detector import evaluate, labels_app, train
+from pipeline.commands.compare import compare
+from pipeline.commands.detector import evaluate, labels_app, train, train_gate
+from pipeline.commands.fetch import fetch
 from pipeline.commands.hotspots import hotspots
 from pipeline.commands.intake import INTAKE_COMMANDS
+from pipeline.commands.packs import outcomes_app, pack
+from pipeline.commands.plan import plan
+from pipeline.commands.publish import publish
 from pipeline.commands.reports import reports_app
+from pipeline.commands.review import review_app
+from pipeline.commands.serve import serve
 from pipeline.commands.survey import demo, partition_app, run
 from tiles.errors import ConfigError, KilnlightError
 
@@ -28,15 +35,20 @@ app = typer.Typer(
     help="Find brick kilns and similar worksites in satellite imagery of a whole region, and map "
     "where to look first. A worksite is not proof of a crime: labour conditions are not assessed.",
 )
-for command in (run, demo, hotspots, train, evaluate):
+for command in (plan, fetch, run, demo, hotspots, compare, publish, pack, serve, train, evaluate):
     app.command()(command)
+app.command("train-gate")(train_gate)
 app.add_typer(
     partition_app, name="partition", help="Groups of cells that figures are published on."
 )
 for name, report_command in INTAKE_COMMANDS.items():
     reports_app.command(name)(report_command)
 app.add_typer(audit_app, name="audit", help="A sample to mark by eye: how good a survey is.")
+app.add_typer(
+    review_app, name="review", help="People look at places: pages to decide on, decisions, labels."
+)
 app.add_typer(labels_app, name="labels", help="Labels of a dataset: which of them look wrong.")
+app.add_typer(outcomes_app, name="outcomes", help="What teams found at the sites they went to.")
 app.add_typer(reports_app, name="reports", help="Crowd reports: in as a file, out only as noise.")
 
 EXIT_BAD_INPUT = 2
@@ -57,7 +69,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     except SystemExit as end:
         if end.code == EXIT_INTERRUPTED:
-            _complain("stopped; run the same command again.")
+            _complain("stopped; run the same command again to go on.")
         raise
     sys.exit(0)
 

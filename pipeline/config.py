@@ -8,10 +8,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
+from pipeline.engine_settings import ENGINE_PATHS, EngineSettings
+from pipeline.map_settings import MapSettings
+from pipeline.pixels import PixelSettings
 from pipeline.priorities import PrioritySettings
+from tiles.access import DEFAULT_CACHE, Access, holds_secret
 from tiles.errors import ConfigError
-from tiles.region import Period
+from tiles.region import Period, Region
 from tiles.scene import Bands
+from tiles.search import PREFIX, Query, SearchSettings, located
 
 PATH_FIELDS = (
     "out",
@@ -22,7 +27,15 @@ PATH_FIELDS = (
     "weights",
     "partition",
     "noised_counts",
+    "exclusions",
+    "outcomes",
 )
+# paths inside sections, likewise relative to the run file's folder
+SECTION_PATHS = {
+    "priority": ("access",),
+    "engine": ENGINE_PATHS,
+    "access": ("cache", "credentials"),
+}
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["auto", "fp32", "bf16"]
 
@@ -31,7 +44,7 @@ class RunSettings(BaseModel):
     """What `kilnlight run` is told; unknown keys are refused.
 
     Attributes:
-        imagery: files, folders or globs of GeoTIFFs.
+        imagery: files, folders, products, addresses, or catalogues as `stac:URL#COLLECTION`.
         out: the run folder.
         region: polygons of the ground to survey; the imagery's footprint when absent.
         name: what pages call the region; the region file's name when absent.
@@ -48,9 +61,20 @@ class RunSettings(BaseModel):
         partition: groups of cells on which figures are published; built from this survey's own
             sites when absent.
         noised_counts: a release of noised report counts on the groups of `partition`.
+        exclusions: list of places that are never to be shown; their sites are left out before
+            anything is counted.
+        outcomes: what teams found (`kilnlight outcomes import`): places that were visited leave the
+            team's list, as do those of the run folder's own `outcomes.csv`.
         priority: which sites come first, and for whom; a section of its own.
+        engine: how the work is cut, spread and given up; a section of its own.
+        pixels: which scenes are searched, and how they are put together; a section of its own.
+        search: what catalogues are asked for; a section of its own.
+        access: how imagery on a network is got at and kept; a section of its own.
+        map: language and background of the map; a section of its own.
         device: where the network runs.
         precision: number format of the network; bf16 where the hardware multiplies it when auto.
+        gate: whether a small network first shuts out land where there is nothing to look for; the
+            gate's own figures decide when absent.
         workers: worker processes; as many as cores when absent.
         scheduler: address of a running Dask scheduler; a local cluster when absent.
         strict: stop at the first scene or block that cannot be read.
@@ -75,14 +99,32 @@ class RunSettings(BaseModel):
     bands: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     partition: Path | None = None
     noised_counts: Path | None = None
+    exclusions: Path | None = None
+    outcomes: Path | None = None
     priority: PrioritySettings = PrioritySettings()
+    engine: EngineSettings = EngineSettings()
+    pixels: PixelSettings = PixelSettings()
+    search: SearchSettings = SearchSettings()
+    access: Access = Access()
+    map: MapSettings = MapSettings()
     device: DeviceName = "auto"
     precision: PrecisionName = "auto"
+    gate: bool | None = None
     workers: int | None = Field(default=None, ge=1)
     scheduler: str | None = None
     strict: bool = False
     imagery_credit: str = "Imagery supplied by the operator of this survey."
     simulated: bool = False
+
+    @field_validator("imagery")
+    @classmethod
+    def _are_open(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        if any(holds_secret(source.removeprefix(PREFIX)) for source in sources):
+            raise ValueError(
+                "an address holds a password or signature, which would be written down with the "
+                "run: leave it out, and name its file in [access] credentials"
+            )
+        return sources
 
     @field_validator("period")
     @classmethod
@@ -108,6 +150,11 @@ class RunSettings(BaseModel):
         """The bands as a value, or None when they are to be found by name."""
         return None if self.bands is None else Bands(*self.bands)
 
+    def query(self, region: Region | None) -> Query:
+        """What catalogues are asked for, on the ground of the region and in the period."""
+        months = None if self.period is None else Period.parse(self.period)
+        return Query(region.polygon if region else None, months, self.search, self.access)
+
 
 def read_run_file(path: Path) -> dict[str, object]:
     """Read a run file (TOML); relative paths in it are relative to its folder.
@@ -125,16 +172,35 @@ def read_run_file(path: Path) -> dict[str, object]:
     for key in PATH_FIELDS:
         if isinstance(text := values.get(key), str):
             values[key] = folder / text
-    priority = values.get("priority")
-    if isinstance(priority, dict) and isinstance(access := priority.get("access"), str):
-        values["priority"] = priority | {"access": folder / access}
-    if str(site_class := values.get("site_class", "")).endswith(".toml"):
-        values["site_class"] = str(folder / str(site_class))
+    for section, keys in SECTION_PATHS.items():
+        inner = values.get(section)
+        if isinstance(inner, dict):
+            found = {key: folder / inner[key] for key in keys if isinstance(inner.get(key), str)}
+            values[section] = inner | found
+    if isinstance(access := values.get("access", {}), dict):
+        values["access"] = {"cache": folder / DEFAULT_CACHE} | access
+    values |= _files_among(values, "site_class", folder)
+    if isinstance(pixels := values.get("pixels"), dict):
+        values["pixels"] = pixels | _files_among(pixels, "sensor", folder)
     imagery = values.get("imagery", [])
     sources = [imagery] if isinstance(imagery, str) else imagery
     if isinstance(sources, list):
-        values["imagery"] = tuple(str(folder / str(source)) for source in sources)
+        values["imagery"] = tuple(located(str(source), folder) for source in sources)
     return values
+
+
+def _files_among(values: Mapping[str, object], key: str, folder: Path) -> dict[str, object]:
+    """A key that may name a built-in thing or a TOML file, if it names a file beside the run's."""
+    text = str(values.get(key, ""))
+    return {key: str(folder / text)} if text.endswith(".toml") else {}
+
+
+def add_to_section(values: dict[str, object], section: str, flags: Mapping[str, object]) -> None:
+    """Let flags go before what a run file says in one of its sections; None is no flag."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    inner = values.get(section, {})
+    if given and isinstance(inner, dict):
+        values[section] = inner | given
 
 
 def to_toml(settings: RunSettings) -> str:
@@ -143,11 +209,15 @@ def to_toml(settings: RunSettings) -> str:
     for key in PATH_FIELDS:
         if key in values:
             values[key] = os.path.abspath(values[key])
-    if "access" in values["priority"]:
-        values["priority"]["access"] = os.path.abspath(values["priority"]["access"])
+    for section, keys in SECTION_PATHS.items():
+        for key in keys:
+            if key in values[section]:
+                values[section][key] = os.path.abspath(values[section][key])
+    if str(settings.pixels.sensor).endswith(".toml"):
+        values["pixels"]["sensor"] = os.path.abspath(str(settings.pixels.sensor))
     if settings.site_class.endswith(".toml"):
         values["site_class"] = os.path.abspath(settings.site_class)
-    values["imagery"] = [os.path.abspath(source) for source in settings.imagery]
+    values["imagery"] = [located(source, Path.cwd()) for source in settings.imagery]
     return "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
 
 

@@ -1,7 +1,7 @@
 """From a survey's tables to sites, hotspots, groups, the public map and the ranked list."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,21 +10,28 @@ import geopandas as gpd
 import pandas as pd
 
 from maps.access import read_access
+from maps.basemap import MapNames
 from maps.decisions import Decision
+from maps.editions import SurveyTables, contents_of
 from maps.evidence import GROUPS, group_evidence
+from maps.exclusions import read_exclusions
 from maps.expected import Estimate, Recall, expected_by_cell, expected_over
 from maps.facts import Publication, ReleaseFacts, WeightsFacts
 from maps.linking import SITES, link_sites
 from maps.lists import write_lists
 from maps.publish import publish
+from maps.record import SurveyRecord, write_record
 from maps.reporting import Release, select_release
 from maps.sybils import false_reporters_of
 from models.weights import WeightsCard
 from pipeline.cautions import cautions
 from pipeline.config import RunSettings
 from pipeline.hotspot_tables import Boundaries, make_hotspot_tables, write_hotspot_tables
+from pipeline.outcomes import outcomes_of
 from pipeline.partitions import write_partition_of_survey
 from pipeline.priorities import make_lists, write_operator_list
+from pipeline.recalibrating import recalibrated
+from pipeline.reviewing import with_review_status
 from pipeline.survey import Survey, SurveyPlan
 from tiles.cells import CellGrid
 from tiles.errors import ConfigError, TableError
@@ -36,11 +43,13 @@ from tiles.noised_counts import (
     VECTOR_NOTE,
     YEAR_NOTE,
 )
-from tiles.partition import partition_sha256, read_partition
+from tiles.partition import K_SITES, partition_sha256, read_partition
 from tiles.region import UNDATED, Period
 from tiles.tables import read_notes, read_table, write_table
 
 PARTITION_FILE = "partition.parquet"
+COUNTS_FILE = "noised_counts.parquet"
+PREVIEW = "public"  # the public tier's folder, its delay and ledger not checked
 OVERLAP_SHARE = 0.5  # of the region's cells; a partition that holds fewer was built for another
 
 
@@ -64,7 +73,9 @@ def check_inputs(settings: RunSettings, plan: SurveyPlan) -> None:
         TableError: a file is no such table, or speaks of another region, class or period.
         RegionError: districts or places cannot be used.
     """
+    read_exclusions(settings.exclusions)
     Boundaries.read(settings.districts, settings.places, settings.audit)
+    outcomes_of(settings.out, settings.outcomes)
     ours = CellGrid().cells_of(plan.region.polygon)["cell_id"]
     if settings.partition is None:
         if settings.priority.access is not None:
@@ -95,9 +106,14 @@ def make_maps(
         PublishError: a public file would hold what its tier never holds.
     """
     site_class, period = plan.site_class, plan.period
-    sites = link_sites(survey.detections, site_class)
+    detections = recalibrated(
+        survey.detections, folder, card, plan.detector.weights_sha256, site_class
+    )
+    sites = read_exclusions(settings.exclusions).without(link_sites(detections, site_class))
+    sites = with_review_status(sites, folder)
     recall = Recall(**card.recall.model_dump())
-    cells = expected_by_cell(sites, survey.coverage, recall, site_class)
+    gate = gate_recall(plan)
+    cells = expected_by_cell(sites, survey.coverage, recall, site_class, gate)
     boundaries = Boundaries.read(settings.districts, settings.places, settings.audit)
     tables = make_hotspot_tables(
         cells, sites, plan.region, site_class, period, boundaries, coverage=survey.coverage
@@ -109,23 +125,65 @@ def make_maps(
     access = _access(settings, partition)
     groups = group_evidence(cells, hotspots, partition, period, release, access)
     lists = make_lists(
-        sites, hotspots, groups, partition, site_class, settings.priority, boundaries.districts
+        sites,
+        hotspots,
+        groups,
+        partition,
+        site_class,
+        settings.priority,
+        boundaries.districts,
+        outcomes_of(folder, settings.outcomes),
     )
     ranked = lists.ranked
     total = expected_over(cells)
-    warned = cautions(plan, card, survey, ranked)
+    warned = cautions(plan, card, survey, ranked, gate)
     released = _release_facts(settings.noised_counts, release, groups)
     facts = _facts(plan, card, settings, total, released, warned, tables.decisions)
+    facts = facts.model_copy(update={"preview": True, "k": k_of(folder / PARTITION_FILE)})
     for frame, schema in ((ranked, SITES), (groups, GROUPS)):
         write_table(frame, folder / f"{schema.name}.parquet", schema)
     chosen = f"{site_class.title}: how the hotspots of {plan.region.name} came about"
     write_hotspot_tables(tables, folder, chosen, site_class.disclaimer)
-    publish(groups, cells, ranked, facts, folder / "public")
+    record = SurveyRecord(facts=facts, site_class=site_class, gate=gate, access=_by_cell(access))
+    write_record(folder, record)
+    _keep_counts(folder, settings.noised_counts)
+    kept = SurveyTables(ranked, survey.coverage, hotspots, partition, release, record)
+    names = MapNames(boundaries.districts, boundaries.places)
+    contents = replace(
+        contents_of(kept, facts), names=names, look=settings.map.look(lambda: plan.catalog.scenes)
+    )
+    publish(contents, ranked, folder / PREVIEW, settings.map.language)
     title = f"{site_class.title}: ranked sites, {plan.region.name}, {facts.months}"
     write_lists(lists.team, folder / "restricted", title, site_class.disclaimer)
     write_operator_list(lists.operator, folder)
     inputs = _inputs(sha256, settings.noised_counts, release)
     return MapTables(ranked, hotspots, groups, total, warned, inputs)
+
+
+def gate_recall(plan: SurveyPlan) -> Recall | None:
+    """What share of the detector's finds the gate keeps that looked first; None without one."""
+    if plan.detector.gate is None:
+        return None
+    from models.gate import load_gate_card
+
+    return Recall(**load_gate_card(plan.detector.gate).recall.model_dump())
+
+
+def _by_cell(access: "pd.Series[float] | None") -> dict[str, float | None] | None:
+    """As JSON can hold it: nothing where the raster has no value."""
+    if access is None:
+        return None
+    return {str(cell_id): None if pd.isna(v) else float(v) for cell_id, v in access.items()}
+
+
+def _keep_counts(folder: Path, counts: Path | None) -> None:
+    """Keep the release that the maps were made with beside them, for those who publish later."""
+    kept = folder / COUNTS_FILE
+    if counts is None:
+        kept.unlink(missing_ok=True)
+    elif counts.resolve() != kept.resolve():
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(counts, temporary)
 
 
 def _inputs(sha256: str, counts: Path | None, release: Release | None) -> dict[str, Any]:
@@ -174,6 +232,11 @@ def take_partition(
         with atomic_path(path) as temporary:
             shutil.copyfile(settings.partition, temporary)
     return read_partition(path)
+
+
+def k_of(partition: Path) -> int:
+    """Real sites that each group of a partition file was built to hold."""
+    return int(read_notes(partition).get("k", K_SITES))
 
 
 def take_release(

@@ -10,9 +10,10 @@ import shapely
 from pydantic import BaseModel, ConfigDict, Field
 
 from maps.boundaries import Districts
+from maps.outcomes import visited
 from maps.priorities import PRIORITIES, OperatorWeights, prioritise
 from maps.priority import Base, PriorityWeights, rank_sites
-from maps.team_list import choose_list, squares
+from maps.team_list import NOT_LISTED, Choice, choose_list, squares
 from models.site_class import SiteClass
 from tiles.tables import write_table
 
@@ -62,18 +63,15 @@ def make_lists(
     site_class: SiteClass,
     settings: PrioritySettings,
     districts: Districts | None = None,
+    outcomes: pd.DataFrame | None = None,
 ) -> Lists:
-    """Rank sites for a team by imagery and area, and for the operator by all that is known."""
+    """Rank sites for a team by imagery and area, and for the operator by all that is known.
+
+    Places that teams were at (`outcomes`) stay in the survey and leave the team's list.
+    """
     ranked = rank_sites(sites, hotspots, site_class, settings.team, settings.base)
     areas = areas_of(ranked, districts)
-    chosen = choose_list(
-        ranked,
-        areas,
-        settings.list_size,
-        settings.random_share,
-        settings.area_floor,
-        settings.seed,
-    )
+    chosen = _choose_unvisited(ranked, areas, outcomes, site_class.merge_radius_m, settings)
     listed = ranked.assign(rank=chosen.place).dropna(subset=["rank"])
     listed = listed.astype({"rank": "int64"}).sort_values("rank", ignore_index=True)
     operator = prioritise(
@@ -88,6 +86,33 @@ def make_lists(
         settings.seed,
     )
     return Lists(ranked=ranked, team=listed, operator=operator)
+
+
+def _choose_unvisited(
+    ranked: pd.DataFrame,
+    areas: "pd.Series[str]",
+    outcomes: pd.DataFrame | None,
+    radius_m: float,
+    settings: PrioritySettings,
+) -> Choice:
+    """The team's list of the sites that nobody was at, in the order of all ranked ones."""
+    count = len(ranked)
+    left = np.ones(count, dtype=np.bool_)
+    if outcomes is not None:
+        left = ~visited(ranked, outcomes, radius_m)
+    chosen = choose_list(
+        ranked[left],
+        areas[left],
+        settings.list_size,
+        settings.random_share,
+        settings.area_floor,
+        settings.seed,
+    )
+    place, selection = np.full(count, np.nan), np.full(count, NOT_LISTED, dtype="<U10")
+    chance = np.zeros(count)
+    place[left], selection[left] = chosen.place, chosen.selection
+    chance[left] = chosen.random_probability
+    return Choice(place, selection, chance)
 
 
 def write_operator_list(table: gpd.GeoDataFrame, folder: Path) -> None:

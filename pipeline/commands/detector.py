@@ -26,6 +26,12 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Instead of the dataset's own.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    labels: Annotated[
+        Path | None, typer.Option(help="What `review labels` wrote, to train on beside the rest.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights to go on from; few steps are enough then.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a detector on labelled imagery; an interrupted training goes on where it was.
@@ -49,9 +55,45 @@ def train(
         seed=seed,
         threads=threads,
         device=device,
+        labels=labels,
+        start=start,
     )
     train_weights = train_patches if is_chips_file(dataset) else train_boxes
     screen.say(f"Wrote {train_weights(settings, screen.training)}.")
+
+
+def train_gate(
+    dataset: Annotated[Path, typer.Argument(help="Dataset file (.toml) of the detector.")],
+    out: Annotated[Path, typer.Option(help="Weights to write, e.g. own_gate.safetensors.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="Detector that the gate stands before; else the built-in.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
+        "../shared/data"
+    ),
+    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train the small network that shuts out empty land, and count what it loses fold by fold.
+
+    Minutes on one core. Its card says whether it is good enough to be used without being asked for.
+    """
+    from models.gate_training import GateSettings
+    from models.gate_training import train_gate as train
+    from models.weights import default_weights
+    from pipeline.progress import Screen
+
+    screen = Screen(quiet=quiet)
+    settings = GateSettings(
+        dataset=dataset,
+        detector=weights or default_weights(),
+        out=out,
+        data_root=data,
+        steps=steps,
+        seed=seed,
+    )
+    screen.say(f"Wrote {train(settings, screen.say)}.")
 
 
 def evaluate(

@@ -1,6 +1,6 @@
 """A made-up survey for the tests of maps: 400 kilns, two clusters, gaps, noised counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,17 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from maps.editions import SurveyTables, contents_of, points_of
 from maps.evidence import group_evidence
 from maps.expected import Recall, expected_by_cell, expected_over
 from maps.facts import Publication, ReleaseFacts, WeightsFacts
 from maps.hotspots import find_hotspots
 from maps.linking import link_sites
 from maps.priority import rank_sites
-from maps.publish import publish
+from maps.publish import Contents, publish
+from maps.record import SurveyRecord
 from maps.reporting import Release
 from models.detection import DETECTIONS
 from models.site_class import SiteClass, load_site_class
+from tests.maps.browsing import QUIET
 from tiles.cells import CellGrid, cell_polygons
 from tiles.coverage import COVERAGE
 from tiles.partition import build_partition
@@ -65,6 +69,7 @@ def detections_at(
         "date": "2026-01-15",
         "unfamiliar": False,
     } | more
+    columns |= {"first_date": columns["date"], "last_date": columns["date"], "looks": 1}
     boxes = shapely.box(lon - half_width, lat - half_length, lon + half_width, lat + half_length)
     frame = gpd.GeoDataFrame(columns, geometry=boxes, crs="EPSG:4326")
     return frame[[*DETECTIONS.column_names, "geometry"]]
@@ -85,6 +90,7 @@ def coverage_of(region: Region, share: Callable[[pd.DataFrame], np.ndarray]) -> 
     ]
     table = pd.concat(parts, ignore_index=True).query("area_km2 > 0").assign(period=PERIOD)
     geometry = cell_polygons(list(table["cell_id"])).to_numpy()
+    table = table.assign(first_date=None, last_date=None)
     frame = gpd.GeoDataFrame(table, geometry=geometry, crs="EPSG:4326")
     return frame[[*COVERAGE.column_names, "geometry"]]
 
@@ -214,11 +220,35 @@ def more_heard() -> MadeUpSurvey:
     return make_survey(reporters=4.0)
 
 
+def contents_for(survey: MadeUpSurvey, tier: str = "public", **facts: object) -> Contents:
+    """What a tier's folder is made of; `facts` change what the pages say."""
+    said = survey.facts.model_copy(update={"tier": tier, **facts})
+    record = SurveyRecord(facts=said, site_class=load_site_class("brick_kiln"))
+    tables = SurveyTables(
+        survey.sites, survey.coverage, survey.hotspots, survey.partition, survey.release, record
+    )
+    return contents_of(tables, said, points_of(tier, survey.sites, unreviewed=True))
+
+
+@pytest.fixture(scope="session")
+def make_contents() -> Callable[..., Contents]:
+    """`contents_for`, for tests that change something."""
+    return contents_for
+
+
 @pytest.fixture(scope="session")
 def public(survey: MadeUpSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The survey's public folder; not to be written into."""
     folder = tmp_path_factory.mktemp("run") / "public"
-    publish(survey.groups, survey.cells, survey.sites, survey.facts, folder)
+    publish(contents_for(survey), survey.sites, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def partner(survey: MadeUpSurvey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The survey's partner folder, not encrypted; not to be written into."""
+    folder = tmp_path_factory.mktemp("run") / "partner"
+    publish(contents_for(survey, "partner"), survey.sites, folder)
     return folder
 
 
@@ -229,3 +259,27 @@ def chromium() -> Path:
         if Path(name).is_file():
             return Path(name)
     pytest.skip("no Chromium on this machine: the continuous integration installs one")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Path) -> Iterator[Browser]:
+    """A running Chromium that asks nobody by itself."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=str(chromium), args=QUIET)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with no network, and all its requests and complaints recorded."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, offline=True)
+    page = context.new_page()
+    page.set_default_timeout(5000)
+    page.asked, page.complaints = [], []
+    page.on("request", lambda asked: page.asked.append(asked.url))
+    page.on("console", lambda said: page.complaints.append(said.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    yield page
+    assert page.complaints == []
+    context.close()

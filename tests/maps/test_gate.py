@@ -1,46 +1,66 @@
 import base64
+import csv
+import dataclasses
 import hashlib
+import io
 import json
-import re
 
 import pytest
 import shapely
 from markupsafe import Markup
 
-from maps import page
-from maps.gate import check_public
-from maps.publish import MANIFEST, PAGES, PUBLIC_COLUMNS, TABLES, make_pages, publish
+from maps import page, text_pages
+from maps.downloads import MANIFEST, downloads_of
+from maps.gate import check_folder
+from maps.publish import expectation, make_pages, publish
 from tiles.errors import PublishError
-from tiles.region import read_region
+from tiles.files import sha256_file
+
+PAGES = ("index.html", "map.html", "table.html", "method.html")
+TABLES = ("groups.csv", "groups.geojson")
+FILES = [*PAGES, *downloads_of("public")]
 
 
 @pytest.fixture(scope="module")
-def made(survey):
-    return make_pages(survey.groups, survey.cells, survey.facts)
+def gates(survey, make_contents):
+    """By tier, the check of a folder as it was published."""
+
+    def of(tier):
+        contents = make_contents(survey, tier)
+        expected = expectation(contents, survey.sites, make_pages(contents))
+        return lambda folder: check_folder(folder, expected)
+
+    return {tier: of(tier) for tier in ("public", "partner")}
 
 
 @pytest.fixture
-def gate(survey, made):
-    def check(folder):
-        files, columns = {*PAGES, *TABLES, MANIFEST}, set(PUBLIC_COLUMNS)
-        check_public(folder, files, columns, survey.sites, made)
+def gate(gates):
+    return gates["public"]
 
-    return check
+
+def write_hash(folder, name):
+    """Correct the manifest, as somebody would who changes a file on the way."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["sha256"][name] = sha256_file(folder / name)
+    text = json.dumps(manifest, ensure_ascii=False, indent=2)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 @pytest.fixture
-def sneak(public, tmp_path):
-    """Copies the public folder with one file changed; the change must change it."""
+def sneak(request, tmp_path):
+    """Copies a tier's folder with one file changed; the change must change it."""
 
-    def copy(name, change):
-        folder = tmp_path / "public"
+    def copy(name, change, tier="public"):
+        folder = tmp_path / tier
         folder.mkdir(exist_ok=True)
-        for path in public.iterdir():
+        for path in request.getfixturevalue(tier).iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
         before = (folder / name).read_text(encoding="utf-8")
         after = change(before)
         assert after != before
         (folder / name).write_text(after, encoding="utf-8")
+        if name != MANIFEST:
+            write_hash(folder, name)
         return folder
 
     return copy
@@ -68,12 +88,12 @@ def test_gate_passes_what_was_published(public, gate):
     gate(public)
 
 
-@pytest.mark.parametrize("name", [*PAGES, *TABLES, MANIFEST])
+@pytest.mark.parametrize("name", FILES)
 def test_gate_finds_a_site_id_anywhere(sneak, gate, survey, name):
     site_id = survey.sites["site_id"].iloc[0]
     folder = sneak(
         name,
-        lambda text: text.replace("rest", site_id, 1) if "rest" in text else f"{text} {site_id}",
+        lambda text: f"{text} {site_id}",
     )
     with pytest.raises(PublishError, match="site id"):
         gate(folder)
@@ -91,7 +111,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", [*PAGES, *TABLES, MANIFEST])
+@pytest.mark.parametrize("name", [*PAGES, *TABLES, "CITATION.cff", MANIFEST])
 def test_gate_finds_a_position(sneak, gate, survey, name, way):
     """As a name from the user would bring it in, in every file."""
     site = survey.sites.iloc[0]
@@ -103,6 +123,8 @@ def test_gate_finds_a_position(sneak, gate, survey, name, way):
             return text.replace("</main>", f"{where}</main>")
         if name == "groups.csv":
             return text.replace("rest,", f'"rest {where.replace(chr(34), chr(39))}",')
+        if name == "CITATION.cff":
+            return text.replace("survey: ", f"survey: {where.replace(chr(34), chr(39))} ", 1)
         data = json.loads(text)
         data["disclaimer"] += f" {where}"
         return json.dumps(data)
@@ -111,8 +133,13 @@ def test_gate_finds_a_position(sneak, gate, survey, name, way):
         gate(sneak(name, hide))
 
 
-@pytest.mark.parametrize("field", ["region_name", "imagery", "cautions", "trained_on", "licence"])
-def test_a_position_in_any_text_of_the_user_is_not_published(survey, tmp_path, field):
+@pytest.mark.parametrize(
+    "field",
+    ["region_name", "imagery", "cautions", "trained_on", "licence", "publisher", "contact"],
+)
+def test_a_position_in_any_text_of_the_user_is_not_published(
+    make_contents, survey, tmp_path, field
+):
     site = survey.sites.iloc[0]
     text = f"Kilns at {site['lat']:.2f}, {site['lon']:.2f}"
     facts = survey.facts
@@ -120,14 +147,9 @@ def test_a_position_in_any_text_of_the_user_is_not_published(survey, tmp_path, f
         change = {"weights": facts.weights.model_copy(update={field: text})}
     else:
         change = {field: (text,) if field == "cautions" else text}
+    contents = make_contents(survey, **change)
     with pytest.raises(PublishError, match="fine enough"):
-        publish(
-            survey.groups,
-            survey.cells,
-            survey.sites,
-            facts.model_copy(update=change),
-            tmp_path / "public",
-        )
+        publish(contents, survey.sites, tmp_path / "public", languages=("en",))
     assert not (tmp_path / "public").exists()
 
 
@@ -208,14 +230,20 @@ REFRESH = "<meta http-equiv='refresh' content='0;url=map.html'>"
     ("name", "old", "new", "message"),
     [
         ("groups.csv", "report_note", "rank", "column 'rank'"),
+        ("groups.csv", "group_id,period", "period,group_id", "columns in another order"),
         ("groups.csv", "rest,", "rest,1,", "a row of 18 cells"),
+        ("groups.csv", "rest,", "west,", "cannot be checked"),
         ("manifest.json", '"region"', '"place"', "property 'place'"),
+        ("manifest.json", '"epsilon": 1.0', '"epsilon": 0.1', "another SHA-256 or fact"),
+        ("CITATION.cff", "authors:", "licence: 7", "no citation"),
+        ("CITATION.cff", "dataset", "software", "another citation"),
+        ("data_dictionary.csv", "report_note", "note", "other columns than the tables have"),
         ("index.html", 'href="map.html"', 'href="https://example.org"', "points to"),
         ("index.html", "</main>", "<img src='chip.png'></main>", "the tag <img>"),
         ("index.html", "</main>", "<marquee>x</marquee></main>", "the tag <marquee>"),
         ("index.html", "</main>", "<!-- here --></main>", "a comment"),
-        ("index.html", "<main>", "<main onclick='x()'>", "the attribute onclick"),
-        ("index.html", "<main>", "<main style='color:red'>", "the attribute style"),
+        ("index.html", "<main", "<main onclick='x()'", "the attribute onclick"),
+        ("index.html", "<main", "<main style='color:red'", "the attribute style"),
         ("index.html", "</style>", "@import 'x.css';</style>", "a style that it was not made"),
         ("index.html", "</main>", "<style>p{color:red}</style></main>", "a style that it was not"),
         ("index.html", "</main>", "<script>x()</script></main>", "a script that it was not made"),
@@ -225,12 +253,20 @@ REFRESH = "<meta http-equiv='refresh' content='0;url=map.html'>"
         ("index.html", "</main>", f"{REFRESH}</main>", "<meta>"),
         ("index.html", "no-referrer", "unsafe-url", "<meta>"),
         ("index.html", 'rel="icon"', 'rel="stylesheet"', "<link>"),
+        ("index.html", "</main>", "Ten slaves here</main>", "'slave', a word that accuses"),
+        ("table.hi.html", "</main>", "यहाँ बंधुआ मज़दूर हैं</main>", "a word that accuses"),
+        ("table.html", "</main>", "KL-0123456789</main>", "the site id"),
         ("map.html", "default-src 'none'", "default-src *", "Content-Security-Policy"),
         ("map.html", "script-src 'sha256-", "script-src 'unsafe-inline' 'sha256-", "Policy"),
         ("map.html", "; base-uri 'none'", "", "Content-Security-Policy"),
         ("map.html", "<script>", "<script>/**/", "a script that it was not made"),
-        ("map.html", 'id="region"', 'id="sites"', "data block 'sites'"),
-        ("map.html", '"properties":{}', '"properties":{"at":1}', "property 'at'"),
+        ("map.html", 'id="survey"', 'id="sites"', "data block 'sites'"),
+        ("map.html", '"tier":"public"', '"tier":"partner"', "the partner tier's data"),
+        ("map.html", '"format":1', '"format":1,"points":[[77.1,28.2]]', "cannot be checked"),
+        ("index.html", "</main>", "<p>Rank 1: Ramesh Bricks, 12 reports</p></main>", "other words"),
+        ("method.html", "epsilon 1 ", "epsilon 0.01 ", "other words"),
+        ("table.html", " per site (", " per site (9", "other words"),
+        ("map.html", '"names":[', '"names":[{"en":"House at 28.6139, 77.2090"},', "fine enough"),
     ],
 )
 def test_gate_finds_what_a_file_must_not_hold(sneak, gate, name, old, new, message):
@@ -261,31 +297,90 @@ def test_the_policy_names_what_the_page_was_given_and_not_what_is_in_it():
     assert [digest in sealed for digest in hashes] == [True, True, False]
 
 
-def test_a_script_that_got_into_a_page_neither_runs_nor_is_published(survey, monkeypatch, tmp_path):
-    monkeypatch.setattr(page, "overview_svg", lambda *_: Markup("<script>sneaked</script>"))
-    html = make_pages(survey.groups, survey.cells, survey.facts)["index.html"].html
-    assert "<script>sneaked</script>" in html
+def test_a_script_that_got_into_a_page_neither_runs_nor_is_published(
+    make_contents, survey, monkeypatch, tmp_path
+):
+    sneaked = Markup("<script>sneaked</script>")
+    monkeypatch.setattr(text_pages, "overview_svg", lambda *_: sneaked)
+    contents = make_contents(survey)
+    html = make_pages(contents, languages=("en",))["index.html"].html
+    assert sneaked in html
     assert "script-src 'none';" in html
     with pytest.raises(PublishError, match="a script that it was not made with"):
-        publish(survey.groups, survey.cells, survey.sites, survey.facts, tmp_path / "public")
+        publish(contents, survey.sites, tmp_path / "public", languages=("en",))
 
 
-def test_gate_refuses_a_file_too_many(sneak, gate):
+def test_gate_refuses_a_file_too_many_and_one_too_few(sneak, gate):
     folder = sneak("index.html", lambda text: text + "\n")
     (folder / "sites.csv").write_text("x")
     with pytest.raises(PublishError, match=r"the file sites\.csv"):
         gate(folder)
-
-
-def test_outline_on_the_map_is_whole_cells_and_checked(public, sneak, gate, survey, tmp_path):
-    html = (public / "map.html").read_text(encoding="utf-8")
-    block = re.search(r'id="region">(.*?)</script>', html, re.DOTALL).group(1)
-    (tmp_path / "outline.geojson").write_text(block, encoding="utf-8")
-    outline = read_region(tmp_path / "outline.geojson").polygon
-    assert outline.buffer(1e-4).contains(survey.region.polygon)
-    assert outline.symmetric_difference(shapely.union_all(survey.groups.geometry)).area < 1e-4
-    small = page.geometry_json(point(survey).buffer(0.001))
-    feature = page.script_json({"type": "Feature", "geometry": small, "properties": {}})
-    folder = sneak("map.html", lambda text: text.replace(block, feature))
-    with pytest.raises(PublishError, match="off the grid"):
+    (folder / "sites.csv").unlink()
+    (folder / "method.hi.html").unlink()
+    with pytest.raises(PublishError, match=r"method\.hi\.html was not written"):
         gate(folder)
+
+
+@pytest.mark.parametrize("word", ["Bonded labour belt", "Slave kilns", "مجرم", "পাচার", "तस्करी"])
+@pytest.mark.parametrize("field", ["region_name", "imagery", "publisher"])
+def test_no_name_that_accuses_is_published(make_contents, survey, tmp_path, field, word):
+    contents = make_contents(survey, **{field: f"Survey of {word}"})
+    with pytest.raises(PublishError, match="a word that accuses"):
+        publish(contents, survey.sites, tmp_path / "public", languages=("en",))
+    assert not (tmp_path / "public").exists()
+
+
+def test_ground_of_a_group_is_its_cells_and_no_others(make_contents, survey, public):
+    contents = make_contents(survey)
+    partition = contents.partition.copy()
+    first, second = (list(partition["cell_ids"][at]) for at in (0, 1))
+    partition.at[0, "cell_ids"] = [*first, second[0]]
+    changed = dataclasses.replace(contents, partition=partition)
+    expected = expectation(changed, survey.sites, make_pages(contents))
+    with pytest.raises(PublishError, match=r"map\.html holds other ground for group"):
+        check_folder(public, expected)
+
+
+SITE_CHANGES = {
+    "another order": lambda rows: [rows[0], *reversed(rows[1:])],
+    "a site less": lambda rows: rows[:-1],
+    "a rank": lambda rows: [[*row, str(n) if n else "rank"] for n, row in enumerate(rows)],
+    "another place": lambda rows: [rows[0], [*rows[1][:3], "77.00001", *rows[1][4:]], *rows[2:]],
+}
+
+
+@pytest.mark.parametrize("change", SITE_CHANGES)
+def test_sites_of_the_partner_tier_are_those_that_may_be_shown(sneak, gates, change):
+    def edit(text):
+        rows = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"))))
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows(SITE_CHANGES[change](rows))
+        return out.getvalue()
+
+    with pytest.raises(PublishError, match=r"^sites\.csv holds"):
+        gates["partner"](sneak("sites.csv", edit, "partner"))
+
+
+def test_points_of_the_partner_tier_lie_where_their_sites_do(sneak, gates):
+    def move(text):
+        data = json.loads(text)
+        data["features"][3]["geometry"]["coordinates"][0] += 0.001
+        return json.dumps(data)
+
+    with pytest.raises(PublishError, match=r"^sites\.geojson holds another place"):
+        gates["partner"](sneak("sites.geojson", move, "partner"))
+
+
+def test_a_site_left_out_is_in_no_file_of_the_partner_tier(make_contents, survey, tmp_path):
+    contents = make_contents(survey, "partner")
+    points = contents.points.iloc[1:].reset_index(drop=True)
+    fewer = dataclasses.replace(contents, points=points)
+    folder = tmp_path / "partner"
+    publish(fewer, survey.sites, folder, languages=("en",))
+    left_out = contents.points["site_id"][0]
+    assert not [path for path in folder.iterdir() if left_out.encode() in path.read_bytes()]
+    pages = make_pages(contents, languages=("en",))
+    (folder / "map.html").write_text(pages["map.html"].html, encoding="utf-8")
+    write_hash(folder, "map.html")
+    with pytest.raises(PublishError, match=r"^map\.html holds other sites"):
+        check_folder(folder, expectation(fewer, survey.sites, pages))

@@ -7,11 +7,17 @@ import pytest
 import maps
 from tests.conftest import REPOSITORY
 
-MODULES = sorted((REPOSITORY / "maps").glob("*.py"))
+MODULES = sorted((REPOSITORY / "maps").rglob("*.py"))
 OURS = {"tiles", "models", "pipeline", "maps", "tests"}
 ALLOWED = {"maps", "tiles", "models.detection", "models.site_class"}
-# These read files that the operator names: a raster, boundaries, a marked sheet; and page assets.
-READ_FILES = {"access", "audit_estimate", "boundaries", "page", "publish", "gate", "layers"}
+# These read files that the operator names (a raster, boundaries, a marked sheet, exclusions, keys,
+# decisions, a pack's own log and contacts), what the run folder keeps for publishing, page assets,
+# catalogues of languages, fonts, pictures already in memory, and archives of their own making.
+READ_FILES = {
+    *("access", "audit_estimate", "boundaries", "page", "publish", "gate", "layers"),
+    *("basemap", "exclusions", "language", "record", "sealing"),
+    *("archive", "cards", "decisions", "facts", "fonts", "geopackage", "register"),
+}
 READERS = {"open", "read_text", "read_bytes", "read_csv", "read_file", "read_parquet", "read_table"}
 
 

@@ -49,6 +49,7 @@ def test_a_position_is_found(text):
         "1,234 (1,000 to 1,500) of 12,345 km²",
         "scale 1.25, epsilon 0.75 for each reporter",
         "recall 0.82 (0.74, 0.88)",
+        "০.৭৭ (০.১১ থেকে ২.১)",
         "Kilnlight 0.1.0, torch 2.10.0",
         "doi 10.5281/zenodo.1234567 and 10.1038/abc.5678",
         "2025-11/2026-06",

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import gammaln
 
 from maps.neighbours import GammaPrior
 from maps.reporting import (
@@ -10,6 +11,7 @@ from maps.reporting import (
     group_priors,
     likelihood,
     log_predictive,
+    noise_mass,
     noise_reach,
     noise_variance,
     reporting_rates,
@@ -291,3 +293,53 @@ def test_false_reporters_in_one_group_hardly_move_its_neighbours():
     counts[12] = 100_000
     found = reporting_rates(counts, 1.0, expected, np.zeros(25), places)
     assert np.delete(found.rate, 12).max() < 2
+
+
+@pytest.mark.parametrize(("scale", "draws"), [(1.0, 2), (1.0, 7), (3.0, 4)])
+def test_noise_of_a_sum_is_that_of_so_many_draws(scale, draws):
+    mass = noise_mass(scale, draws)
+    at = np.arange(len(mass)) - len(mass) // 2
+    assert mass.sum() == pytest.approx(1, abs=1e-12)
+    assert mass @ at**2 == pytest.approx(draws * noise_variance(scale), rel=1e-9)
+    reach = noise_reach(scale, 0.01, draws)
+    assert mass[at >= reach].sum() <= 0.01 < mass[at >= reach - 1].sum()
+    drawn = laplace(scale, 200_000 * draws, np.random.default_rng(4)).reshape(-1, draws).sum(axis=1)
+    assert (drawn >= reach).mean() == pytest.approx(mass[at >= reach].sum(), abs=0.001)
+
+
+def test_likelihood_of_a_sum_convolves_its_noise():
+    mean, draws = 4.0, 3
+    mass, true = noise_mass(1.0, draws), np.arange(60)
+    poisson = np.exp(true * np.log(mean) - mean - gammaln(true + 1))
+    for count in (-3, 0, 5, 12):
+        wanted = sum(
+            p * mass[len(mass) // 2 + count - n] for n, p in zip(true, poisson, strict=True)
+        )
+        found = likelihood(count, 1.0, np.array([mean]), draws)[0]
+        assert found == pytest.approx(wanted, rel=1e-9)
+
+
+def test_a_sum_of_more_counts_must_reach_further_to_stand_out():
+    counts, expected = np.array([8] * 20), np.full(20, 12.0)
+    one = reporting_rates(counts, 1.0, expected, np.zeros(20))
+    same = reporting_rates(counts, 1.0, expected, np.zeros(20), draws=np.ones(20, dtype=np.int64))
+    four = reporting_rates(counts, 1.0, expected, np.zeros(20), draws=np.full(20, 4))
+    assert np.array_equal(one.rate, same.rate)
+    assert one.stands_out.all()
+    assert not four.stands_out.any()
+    assert (four.high - four.low > one.high - one.low).all()
+
+
+def test_intervals_of_sums_hold_what_they_say():
+    rng = np.random.default_rng(11)
+    groups, draws = 40, np.tile([1, 2, 3, 5], 10)
+    held = []
+    for _ in range(12):
+        expected = 10.0 * draws
+        rate = rng.gamma(4, 0.25, groups)
+        noise = [laplace(2.0, int(m), rng).sum() for m in draws]
+        counts = rng.poisson(rate * expected) + np.array(noise, dtype=np.int64)
+        found = reporting_rates(counts, 2.0, expected, np.zeros(groups), draws=draws)
+        said = np.isfinite(found.rate)
+        held.append(((found.low <= rate) & (rate <= found.high))[said].mean())
+    assert 0.85 < np.mean(held) < 0.96
