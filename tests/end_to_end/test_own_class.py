@@ -119,7 +119,7 @@ def own(tmp_path_factory):
     (folder / "own.toml").write_text(OVEN)
     with pytest.MonkeyPatch.context() as patch:
         recipe = TrainingRecipe(steps=160, batch=6, learning_rate=1e-2, shape=SMALL)
-        patch.setattr(training, "default_recipe", lambda steps: recipe)
+        patch.setattr(training, "default_recipe", lambda steps, start=None: recipe)
         train(
             TrainSettings(
                 dataset=labelled_tiles(folder),
