@@ -239,5 +239,6 @@ def in_words(asked):
     return [
         *catalogue,
         *(f"GET {name} 0-131071" for name in sorted(heads, key=order.index)),
-        *(f"GET {name} …" for name in dict.fromkeys(parts)),
+        # the three bands are asked for side by side
+        *(f"GET {name} …" for name in sorted(dict.fromkeys(parts), key=("SCL.tif", *order).index)),
     ]

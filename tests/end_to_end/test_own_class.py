@@ -16,7 +16,7 @@ from pipeline.progress import Screen
 from pipeline.run import run
 from tests.made_up import write_raster
 from tests.models.made_up_models import SMALL
-from tiles.errors import WeightsError
+from tiles.errors import SceneError, WeightsError
 from tiles.scene import GsdLimits, open_scene
 from tiles.tables import read_table
 
@@ -159,7 +159,10 @@ def test_a_class_of_ones_own_is_trained_and_surveyed_without_code(own, tmp_path)
     card = load_card(folder / "own.safetensors")
     assert (card.name, card.site_class) == ("charcoal_ovens-own", "charcoal_oven")
     assert card.recall.mean > 0.8
-    summary = run(settings(folder, tmp_path / "run"), Screen(quiet=True))
+    with pytest.raises(SceneError, match="of April, out of season for charcoal ovens: nothing is"):
+        run(settings(folder, tmp_path / "run"), Screen(quiet=True))
+    all_year = settings(folder, tmp_path / "run", pixels={"any_season": True})
+    summary = run(all_year, Screen(quiet=True))
     sites = read_table(tmp_path / "run" / "sites.parquet", SITES)
     assert set(sites["site_class"]) == {"charcoal_oven"}
     scene = open_scene(folder / "S2_20260415.tif", "s", GsdLimits())
@@ -167,7 +170,7 @@ def test_a_class_of_ones_own_is_trained_and_surveyed_without_code(own, tmp_path)
     for oven_row, oven_col in ovens:
         assert np.hypot(row - oven_row, col - oven_col).min() < 4
     assert len(sites) < 3 * len(ovens)
-    assert any("are of April, out of season for charcoal ovens" in w for w in summary.warnings())
+    assert any("of April, out of season for charcoal ovens" in w for w in summary.warnings())
     public = (tmp_path / "run" / "public" / "index.html").read_text()
     assert "worksite detected, labour conditions not assessed" in public.lower()
     assert "charcoal oven" in public.lower()
