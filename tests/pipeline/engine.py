@@ -1,6 +1,7 @@
 """Surveys without the maps that follow, for tests of the engine; run as a program, it is killed."""
 
 import json
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,5 +74,7 @@ def write_belt(path, rows, cols, crs=UTM_44N, transform=UTM_ORIGIN, seed=7, kiln
 
 
 if __name__ == "__main__":
+    # a shell that starts tests in the background has its children ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     imagery, out, changes = sys.argv[1:]
     survey(settings_for(imagery, Path(out), **json.loads(changes)))

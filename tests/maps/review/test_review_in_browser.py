@@ -201,9 +201,7 @@ def test_an_older_file_and_another_reviewers_take_nothing_away(browse, page_file
     (tmp_path / "bina.csv").write_text(text.replace("Asha", "Bina"))
     for name in ("exported.csv", "bina.csv"):
         page.set_input_files("#load", tmp_path / name)
-        page.wait_for_function(
-            f"document.getElementById('said-file').textContent.includes('{name}')"
-        )
+        page.locator("#said-file", has_text=name).wait_for()
     after = exported(page, tmp_path)
     assert list(after["decision"]) == ["wrong_class", "rejected"]
     assert set(after["reviewer"]) == {"Asha"}
@@ -244,7 +242,7 @@ def test_without_storage_the_export_is_loaded_again(browse, page_file, tmp_path)
     page = browse(page_file.as_uri(), script=NO_STORAGE, profile="another")
     assert page.inner_text("#decided") == "0 decided"
     page.set_input_files("#load", tmp_path / "exported.csv")
-    page.wait_for_function("document.getElementById('decided').textContent === '3 decided'")
+    page.locator("#decided", has_text="3 decided").wait_for()
     after = exported(page, tmp_path)
     assert after.drop(columns=["moved_lon", "moved_lat"]).equals(
         before.drop(columns=["moved_lon", "moved_lat"])
