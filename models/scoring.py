@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,6 @@ BLOCK_M = 10_000.0
 APART_M = 1e7
 # A mistake counts as one only away from anything known.
 MISTAKE_DISTANCE_PX = 14.0
-# Of a source of many small pictures the first ones stand for the rest; mining must stay quick.
-MINED_PICTURES = 60
 SCORE_COLUMNS = (
     "score",
     "is_site",
@@ -139,13 +137,17 @@ def detect_pictures(detector: Detector, pictures: Sequence[Picture]) -> list[Pix
     """Detections of every picture at `SCORE_FLOOR`, those in its blind edge left out."""
     before, detector.threshold = detector.threshold, SCORE_FLOOR
     try:
-        if all(max(p.usable.shape) <= LARGEST_PX for p in pictures):
-            boxes = detect_chips(detector, pictures)
-        else:
-            boxes = [detect_picture(detector, picture) for picture in pictures]
+        boxes = _detect_all(detector, pictures)
     finally:
         detector.threshold = before
     return [b[off_edge(p, b.row, b.col)] for p, b in zip(pictures, boxes, strict=True)]
+
+
+def _detect_all(detector: Detector, pictures: Sequence[Picture]) -> list[PixelBoxes]:
+    """Detections of every picture; small ones many at a time."""
+    if all(max(p.usable.shape) <= LARGEST_PX for p in pictures):
+        return detect_chips(detector, pictures)
+    return [detect_picture(detector, picture) for picture in pictures]
 
 
 def score_pictures(detector: Detector, pictures: Sequence[Picture]) -> Scored:
@@ -259,28 +261,26 @@ def find_mistakes(
     detector: Detector, sources: Sequence[Source], per_picture: int = 600
 ) -> dict[tuple[int, int], PixelPoints]:
     """Positions of the strongest false alarms on the training places, by source and picture."""
-    found = {}
-    for i, j, picture in _numbered(sources):
-        boxes = detect_picture(detector, picture)
-        known = np.concatenate(
-            [
-                np.stack([picture.sites.row, picture.sites.col], 1),
-                np.stack([picture.doubtful.row, picture.doubtful.col], 1),
-            ]
-        )
-        away = _away(boxes, known) & off_edge(picture, boxes.row, boxes.col)
-        away &= _taught(picture, boxes)
-        wrong = boxes[away]
-        wrong = wrong[np.argsort(-wrong.score, kind="stable")[:per_picture]]
-        if len(wrong):
-            found[i, j] = PixelPoints(wrong.row, wrong.col)
-    return found
+    return {
+        (i, j): wrong
+        for i, source in enumerate(sources)
+        for j, boxes in enumerate(_detect_all(detector, source.pictures))
+        if len(wrong := _mistakes(source.pictures[j], boxes, per_picture))
+    }
 
 
-def _numbered(sources: Sequence[Source]) -> Iterator[tuple[int, int, Picture]]:
-    for i, source in enumerate(sources):
-        for j, picture in enumerate(source.pictures[:MINED_PICTURES]):
-            yield i, j, picture
+def _mistakes(picture: Picture, boxes: PixelBoxes, most: int) -> PixelPoints:
+    """The strongest false alarms of one picture."""
+    known = np.concatenate(
+        [
+            np.stack([picture.sites.row, picture.sites.col], 1),
+            np.stack([picture.doubtful.row, picture.doubtful.col], 1),
+        ]
+    )
+    away = _away(boxes, known) & off_edge(picture, boxes.row, boxes.col)
+    wrong = boxes[away & _taught(picture, boxes)]
+    wrong = wrong[np.argsort(-wrong.score, kind="stable")[:most]]
+    return PixelPoints(wrong.row, wrong.col)
 
 
 def _taught(picture: Picture, boxes: PixelBoxes) -> NDArray[np.bool_]:

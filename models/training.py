@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ GSD_M = 10.0
 MINING_THRESHOLD = 0.15
 # Where nothing was held out nothing is known; a card must still say something safe.
 UNKNOWN_THRESHOLD = 0.3
+# Behind a region's name, where its figures are those of trainings that held all of it out.
+NEVER_SEEN = ", a region never seen"
 # A third of the rate from nothing: the network keeps what it knows, and still learns a new region.
 GENTLE_RATE = 1e-3
 # Patches from which `fit_familiarity` describes a source.
@@ -109,6 +111,7 @@ class _Plan:
         device: Where.
         precision: Of the network's forward pass.
         out_of_fold: Scores of earlier trainings on places held out, where the dataset names any.
+        transfers: Scores of earlier trainings on regions they never saw, likewise.
         start: Weights to go on from.
     """
 
@@ -121,6 +124,7 @@ class _Plan:
     device: str
     precision: Precision
     out_of_fold: pd.DataFrame | None
+    transfers: pd.DataFrame | None
     start: LoadedWeights | None = None
 
 
@@ -186,7 +190,6 @@ def _plan(settings: TrainSettings) -> _Plan:
     dataset, site_class = _with_class(dataset, settings)
     if start is not None:
         _check_start(start.card, dataset, site_class)
-    named = dataset.file.out_of_fold if not dataset.fold else ()
     recipe = default_recipe(settings.steps or dataset.file.steps, start)
     seed = dataset.file.seed if settings.seed is None else settings.seed
     config = training_config(dataset, recipe, seed, start.sha256 if start else None)
@@ -199,9 +202,17 @@ def _plan(settings: TrainSettings) -> _Plan:
         sha256=config_sha256(config),
         device=device,
         precision=resolve_precision("auto", device),
-        out_of_fold=read_scores([dataset.folder / p for p in named]) if named else None,
+        out_of_fold=_scores_named(dataset, dataset.file.out_of_fold),
+        transfers=_scores_named(dataset, dataset.file.transfers),
         start=start,
     )
+
+
+def _scores_named(dataset: Dataset, tables: Sequence[Path]) -> pd.DataFrame | None:
+    """Tables beside the dataset file, of earlier trainings; a fold makes its own."""
+    if dataset.fold or not tables:
+        return None
+    return read_scores([dataset.folder / path for path in tables])
 
 
 def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) -> None:
@@ -353,7 +364,11 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
         update |= vars(operating)
     if scores is not None:
         threshold = card.threshold if operating is None else operating.threshold
-        update["figures"] = tuple(figures_of_table(scores, threshold))
+        figures = figures_of_table(scores, threshold)
+        if plan.transfers is not None:
+            unseen = plan.transfers["region"] + NEVER_SEEN
+            figures += figures_of_table(plan.transfers.assign(region=unseen), threshold)
+        update["figures"] = tuple(figures)
     return card.model_copy(update=update)
 
 

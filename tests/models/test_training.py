@@ -23,7 +23,15 @@ from models.fitting import Conditions, Progress, TrainingRecipe, detection_loss,
 from models.network import CELL_PX, N_OUTPUTS, KilnNet
 from models.predictions import read_predictions
 from models.sampling import Sampler
-from models.scoring import read_scores, score_pictures, score_table, write_scores
+from models.scoring import (
+    MISTAKE_DISTANCE_PX,
+    SCORE_COLUMNS,
+    find_mistakes,
+    read_scores,
+    score_pictures,
+    score_table,
+    write_scores,
+)
 from models.training import TrainSettings, train
 from models.weights import default_weights, load_card
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
@@ -63,6 +71,17 @@ def test_mistakes_are_collected_when_the_recipe_says() -> None:
 
     fit((source(2),), TINY.model_copy(update={"steps": 5, "mine_at": (0.4, 0.8)}), 0, mine=mine)
     assert called == [1, 1]
+
+
+def test_mistakes_are_looked_for_in_every_picture_and_away_from_known_sites() -> None:
+    detector = Detector(make_weights(threshold=0.5), "cpu", "fp32")  # untrained: peaks everywhere
+    picture = simulated_picture(5, 3, size_px=64)
+    found = find_mistakes(detector, (Source("many", 1.0, (picture,) * 70),), per_picture=5)
+    assert sorted(found) == [(0, n) for n in range(70)]
+    assert all(len(points) == 5 for points in found.values())
+    row = np.array([points.row for points in found.values()])[..., None] - picture.sites.row
+    col = np.array([points.col for points in found.values()])[..., None] - picture.sites.col
+    assert np.hypot(row, col).min() > MISTAKE_DISTANCE_PX
 
 
 def test_the_sampler_draws_from_sources_by_their_share() -> None:
@@ -341,6 +360,28 @@ def test_scores_that_a_dataset_names_set_the_threshold(
     with pytest.raises(DatasetError, match="no out-of-fold scores"):
         train(settings)
     assert not out.exists()  # said before an hour of training, not after
+
+
+def test_scores_of_regions_never_seen_stand_in_the_card_and_set_nothing(
+    folder: Path, tmp_path: Path, small_network: None
+) -> None:
+    same = {"per_1000km2": 20.0, "fold": "s", "seed": 0, "area_km2": 100.0}
+    own = pd.DataFrame({"score": [0.9, 0.8, 0.3], "is_site": [True, True, False]})
+    far = pd.DataFrame({"score": [0.6, 0.5, 0.1], "is_site": [False, True, True]})
+    for name, scores in (("Land", own), ("Far", far)):
+        table = scores.assign(place=f"{name}/1/7", region=name, **same)[list(SCORE_COLUMNS)]
+        write_scores(table, tmp_path / f"{name}.csv")
+    names = 'out_of_fold = ["Land.csv"]\ntransfers = ["Far.csv"]\n'
+    (tmp_path / "d.toml").write_text(names + (folder / "plain.toml").read_text())
+    out = tmp_path / "a.safetensors"
+    train(settings_of(folder, out, dataset=tmp_path / "d.toml", steps=1))
+    card = load_card(out)
+    values = {figure.name: figure.value for figure in card.figures}
+    assert (card.calibration.n_true, card.calibration.n_false) == (2, 1)
+    assert values["Land: average precision"] == 1.0
+    # behind one false alarm: one site at a precision of 1/2, the other at 2/3
+    assert values["Far, a region never seen: average precision"] == pytest.approx(7 / 12, abs=1e-4)
+    assert "### Far, a region never seen" in out.with_suffix(".md").read_text()
 
 
 def test_score_tables_hold_sites_never_found(tmp_path: Path) -> None:
