@@ -106,22 +106,28 @@ def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
 
 
 def watched(pictures: Sequence[Picture]) -> list[Picture]:
-    """Some of the pictures, or the middle of a large one: enough for a rough figure in a second."""
+    """Some of the pictures, or the richest part of a large one: a rough figure in a second."""
     chosen: list[Picture] = []
     left = WATCHED_PX
     for picture in sorted(pictures, key=lambda p: -len(p.sites)):
-        if left <= 0:
-            break
-        chosen.append(_middle(picture, left))
+        rows, cols = picture.usable.shape
+        # a sliver of what is left would hold sites that its edges hide
+        if not len(picture.sites) or (chosen and rows * cols > left):
+            continue
+        chosen.append(_richest(picture, max(left // rows, 1)))
         left -= chosen[-1].usable.size
-    return [picture for picture in chosen if len(picture.sites)]
+    return chosen
 
 
-def _middle(picture: Picture, most_px: int) -> Picture:
-    rows, cols = picture.usable.shape
-    keep = min(most_px // rows, cols)
-    first = (cols - keep) // 2
-    return picture if keep == cols else picture.columns(first, first + keep, picture.place)
+def _richest(picture: Picture, most_cols: int) -> Picture:
+    """So many columns of a picture, where most sites are; all of a small picture."""
+    cols = picture.usable.shape[1]
+    if cols <= most_cols:
+        return picture
+    at = np.sort(picture.sites.col)
+    ahead = np.searchsorted(at, at + most_cols) - np.arange(len(at))  # sites from each one on
+    first = min(int(at[ahead.argmax()]), cols - most_cols)
+    return picture.columns(first, first + most_cols, picture.place)
 
 
 def held_out_ap(

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import models.fitting as fitting
+import models.operating as operating
 import models.training as training
 from models.augment import SAMPLE_PX
 from models.chips import PixelPoints, SiteLabels
@@ -82,6 +83,18 @@ def test_mistakes_are_looked_for_in_every_picture_and_away_from_known_sites() ->
     row = np.array([points.row for points in found.values()])[..., None] - picture.sites.row
     col = np.array([points.col for points in found.values()])[..., None] - picture.sites.col
     assert np.hypot(row, col).min() > MISTAKE_DISTANCE_PX
+
+
+def test_what_is_watched_is_the_richest_part_and_no_sliver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(operating, "WATCHED_PX", 160 * 60)
+    picture = simulated_picture(5, 6, size_px=160)
+    (part,) = operating.watched([picture, simulated_picture(6, 2, size_px=160)])
+    assert part.usable.shape == (160, 60)
+    most = max(len(picture.columns(c, c + 60, "").sites) for c in range(101))
+    assert len(part.sites) == most > len(picture.columns(50, 110, "").sites)
+    assert operating.watched([simulated_picture(7, 0)]) == []
 
 
 def test_the_sampler_draws_from_sources_by_their_share() -> None:
