@@ -1,13 +1,17 @@
 """Imagery unlike the training is told from imagery like it, however the scene is cut."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
+from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
 from models.detection import ArrayWindow, PixelBoxes, PixelOrigin
 from models.detector import Detector
 from models.familiarity import PATCH_PX, distances, fit_familiarity, patch_statistics
-from models.weights import Familiarity
+from models.weights import Familiarity, default_weights, load_card
 from tests.models.made_up_models import made_up_land, make_weights
 
 
@@ -101,3 +105,29 @@ def test_unfamiliarity_is_the_median_of_patches(known: Familiarity) -> None:
     patches = patch_statistics(land, whole(land))
     expected = np.median(distances(known, patches.features))
     assert detector.unfamiliarity(land, whole(land)) == pytest.approx(expected)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["misc/RGB.byte.tif", "planet_like_5m/rgbn_20160517.tif"])
+def test_the_shipped_weights_know_another_sensor_when_they_see_it(
+    shared_data: Path, name: str
+) -> None:
+    card = load_card(default_weights())
+    assert card.familiarity is not None
+    with rasterio.open(shared_data / "rasters" / name) as dataset:
+        pixels = dataset.read([1, 2, 3])
+    features = patch_statistics(pixels, (pixels > 0).all(axis=0)).features
+    far = distances(card.familiarity, features) > card.familiarity.threshold
+    assert len(far) >= 40
+    assert far.mean() > 0.6
+
+
+@pytest.mark.real_data
+def test_the_shipped_weights_know_the_land_they_were_trained_on(shared_data: Path) -> None:
+    card = load_card(default_weights())
+    assert card.familiarity is not None
+    with rasterio.open(shared_data / "delhi_s2" / "scene.tif") as dataset:
+        pixels = dataset.read([1, 2, 3], window=Window(3000, 2000, 1024, 1024))
+    features = patch_statistics(pixels, whole(pixels)).features
+    assert len(features) == 256
+    assert (distances(card.familiarity, features) > card.familiarity.threshold).mean() < 0.1
