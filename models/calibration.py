@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.detection import SiteProbabilities
+from models.logistic import Prior, logistic_mode
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,6 +49,7 @@ class Calibration(BaseModel):
         n_true: Detections on a site that the fit saw.
         n_false: Detections on no site that the fit saw.
         variance_between: Variance of the places' own intercepts around this one.
+        variance_elsewhere: The same of regions that the network never saw, see `shift_elsewhere`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,7 @@ class Calibration(BaseModel):
     n_true: int = Field(ge=0)
     n_false: int = Field(ge=0)
     variance_between: float = Field(default=0.0, ge=0)
+    variance_elsewhere: float = Field(default=0.0, ge=0)
 
     @classmethod
     def unknown(cls, prevalence_per_1000km2: float) -> Calibration:
@@ -95,6 +98,11 @@ class Calibration(BaseModel):
         return SiteProbabilities(
             p=_sigmoid(centre), low=_sigmoid(centre - half), high=_sigmoid(centre + half)
         )
+
+    def elsewhere(self) -> Calibration:
+        """The same curve, as little as is known of it far from all places trained on."""
+        wider = max(self.variance_between, self.variance_elsewhere)
+        return self.model_copy(update={"variance_between": wider})
 
     def at_prevalence(self, per_1000km2: float) -> Calibration:
         """The same curve for land with another density of sites.
@@ -169,7 +177,7 @@ def fit_calibration(
     logits, target = score_logit(scores), np.asarray(is_site, float)
     offsets = np.log(np.asarray(region_per_1000km2, float) / prevalence_per_1000km2)
     coefficients = fit_logistic(logits, target, offsets, np.ones_like(logits))
-    spread = np.cov(_bootstrap(logits, target, offsets, place, seed).T)
+    spread = np.cov(_bootstrap(logits, target, offsets, place, seed, coefficients).T)
     centre = coefficients[0] + coefficients[1] * logits + offsets
     between = 0.0 if region is None else _between(centre, target, place, region)
     return Calibration(
@@ -183,6 +191,38 @@ def fit_calibration(
         n_false=int(len(target) - target.sum()),
         variance_between=round(between, 6),
     )
+
+
+def shift_elsewhere(
+    curve: Calibration,
+    scores: Floats,
+    is_site: Bools,
+    region_per_1000km2: Floats,
+    region: Ints,
+) -> float:
+    """Mean square of the shifts of regions' own log-odds from a curve, for regions never seen.
+
+    A region's shift is the intercept that its detections call for when the slope is the curve's.
+    The mean is taken around the curve and not around the regions' own mean: that the curve is off
+    in all of them alike is part of what nobody knows of the next.
+
+    Args:
+        curve: Fitted on other places.
+        scores: Of detections in regions that their network never saw, shape (n,).
+        is_site: Whether each lies on a site, shape (n,).
+        region_per_1000km2: Density of sites of each one's region, shape (n,).
+        region: Number of the region, shape (n,).
+    """
+    said = curve.intercept + curve.slope * score_logit(scores)
+    said = said + np.log(np.asarray(region_per_1000km2, float) / curve.prevalence_per_1000km2)
+    prior = Prior(np.zeros(1), np.full((1, 1), RIDGE))
+    shifts = []
+    for number in np.unique(region):
+        here = region == number
+        target = np.asarray(is_site[here], float)
+        flat = np.ones((len(target), 1))
+        shifts.append(float(logistic_mode(flat, target, prior, said[here]).beta[0]))
+    return round(float(np.mean(np.square(shifts))), 6) if shifts else 0.0
 
 
 def _between(log_odds: Floats, target: Floats, place: Ints, region: Ints) -> float:
@@ -213,7 +253,9 @@ def _between(log_odds: Floats, target: Floats, place: Ints, region: Ints) -> flo
     return max(float(excess / scale), 0.0)
 
 
-def _bootstrap(logits: Floats, target: Floats, offsets: Floats, place: Ints, seed: int) -> Floats:
+def _bootstrap(
+    logits: Floats, target: Floats, offsets: Floats, place: Ints, seed: int, start: Floats
+) -> Floats:
     """Coefficients of fits on places drawn with replacement, shape (replicates, 2)."""
     rng = np.random.default_rng(seed)
     _, index = np.unique(place, return_inverse=True)
@@ -221,30 +263,28 @@ def _bootstrap(logits: Floats, target: Floats, offsets: Floats, place: Ints, see
     draws = rng.multinomial(
         n_places, np.full(n_places, 1 / n_places), size=BOOTSTRAP_REPLICATES
     ).astype(float)
-    return np.stack([fit_logistic(logits, target, offsets, draw[index]) for draw in draws])
+    return np.stack([fit_logistic(logits, target, offsets, draw[index], start) for draw in draws])
 
 
-def fit_logistic(logits: Floats, target: Floats, offsets: Floats, weights: Floats) -> Floats:
-    """Intercept and slope of a weighted logistic regression with offsets, by Newton's method.
+def fit_logistic(
+    logits: Floats,
+    target: Floats,
+    offsets: Floats,
+    weights: Floats,
+    start: Floats | None = None,
+) -> Floats:
+    """Intercept and slope of a weighted logistic regression with offsets.
 
     Args:
         logits: The one regressor, shape (n,).
         target: 0 or 1, shape (n,).
         offsets: Added to the log-odds with a coefficient of 1, shape (n,).
         weights: Of each, shape (n,).
+        start: Intercept and slope to start from.
     """
     design = np.stack([np.ones_like(logits), logits], axis=1)
-    beta = np.array([0.0, 1.0])
-    prior = np.array([0.0, 1.0])
-    for _ in range(50):
-        p = _raw_sigmoid(design @ beta + offsets)
-        gradient = design.T @ (weights * (target - p)) - RIDGE * (beta - prior)
-        curvature = design.T @ (design * (weights * p * (1 - p))[:, None]) + RIDGE * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        beta = beta + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-10:
-            break
-    return np.asarray(beta)
+    prior = Prior(np.array([0.0, 1.0]), RIDGE * np.eye(2))
+    return logistic_mode(design, target, prior, offsets, weights, start).beta
 
 
 def _raw_sigmoid(values: Floats) -> Floats:

@@ -171,6 +171,11 @@ def _probabilities(card: WeightsCard) -> str:
             f" Between regions the log-odds differ by {c.variance_between**0.5:.2f} (standard "
             "deviation), which is in every interval."
         )
+    if c.variance_elsewhere:
+        words += (
+            f" In regions never seen they were off by {c.variance_elsewhere**0.5:.2f} (root mean "
+            "square), which is in the intervals of surveys far from all places trained on."
+        )
     return words + " On imagery unlike the training data the interval is wider still."
 
 

@@ -177,8 +177,8 @@ class DatasetFile(_Frozen):
         out_of_fold: CSVs of scores in places not trained on, beside the dataset file, written by
             trainings of its folds; they set threshold, recall and calibration of a training
             without a fold.
-        transfers: The same of trainings that held out a whole region; they set nothing, and their
-            figures stand in the card.
+        transfers: The same of trainings that held out a whole region; they say how far the curve
+            from score to probability may be off elsewhere, and their figures stand in the card.
         limits: Known failures, for the card.
         places: Where the labelled imagery lies, for the card.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,25 @@ from models.decoding import (
 )
 from models.detection import ArrayWindow, Bools, PixelBoxes, PixelOrigin
 from models.familiarity import PATCH_PX, distances, patch_statistics, statistics_at
-from models.fused import FusedNet
+from models.fused import CUT_REACH_PX, FusedNet
 from models.gate import Gate
+from models.gate_looks import boxes_around
 from models.network import CELL_PX, STRIDE, KilnNet, network_radius_px, window_radius_px
 from models.precision import Precision, resolve_device, resolve_precision
 from models.prepared import Prepared
-from models.tiling import grown, shrunk, slices, tiles_of
+from models.tiling import grown, shrunk, slices, tiles_of, within
 from models.weights import LoadedWeights, NetworkShape, PatchShape, WeightsCard, load_weights
 from tiles.errors import WeightsError
 from tiles.skipping import GATE_PX, gate_status
 
 __all__ = ["Detector", "Precision", "Search", "halo_px", "resolve_device", "resolve_precision"]
 
+# How far from a peak lie the cells that bear on whether it stands: its rival's peak within the
+# suppression radius and the offsets of both centres, and one cell more for the 3 x 3 maximum.
+RIVALS_REACH_PX = SUPPRESSION_RADIUS_PX + CELL_PX * (2 * MAX_OFFSET_CELLS + 2)
 # So many patches along each side of a tile are compared with the training data: their median is
 # that of all patches to within what one tile differs from the next.
 COMPARED_PATCHES = 4
-# Cells looked at in one batch: their activations stay in a core's cache.
-AT_ONCE = 4
-# Around each cell lies a margin as around a tile: from so many cells on the tile is cheaper.
-MOST_CELLS = 22
 
 
 @dataclass(frozen=True)
@@ -66,14 +65,17 @@ class Search:
         return status if self.passed is None else gate_status(status, self.passed)
 
 
+# Around a core, of what the network merges back to fine cells: a part of its whole margin.
+MERGED_MARGIN_PX = -(-int(RIVALS_REACH_PX + CUT_REACH_PX) // STRIDE) * STRIDE
+
+
 def network_margin_px(shape: NetworkShape) -> int:
     """Normalised pixels around a core that could change its detections, a multiple of STRIDE.
 
     The network's radius, one cell for the 3 x 3 maximum, and what suppression reaches: its radius
     and the offsets of both centres.
     """
-    reach = SUPPRESSION_RADIUS_PX + CELL_PX * (2 * MAX_OFFSET_CELLS + 2)
-    return -(-int(np.ceil(network_radius_px(shape) + reach)) // STRIDE) * STRIDE
+    return -(-int(np.ceil(network_radius_px(shape) + RIVALS_REACH_PX)) // STRIDE) * STRIDE
 
 
 def halo_px(shape: NetworkShape) -> int:
@@ -179,19 +181,32 @@ class Detector:
         return self._detect(prepared, looks, origin)
 
     def search(
-        self, pixels: NDArray[Any], usable: Bools, core: ArrayWindow, origin: PixelOrigin
+        self,
+        pixels: NDArray[Any],
+        usable: Bools,
+        core: ArrayWindow,
+        origin: PixelOrigin,
+        wanted: Bools | None = None,
     ) -> Search:
         """The same behind the gate, with what the training data say of the imagery.
 
         The core starts on the scene's grid of tiles, with the whole halo around it.
+
+        Args:
+            pixels: As `detect` takes them, like the three that follow.
+            usable: (y, x).
+            core: Of the array.
+            origin: Of the array.
+            wanted: (y, x) of the core as far as the scene reaches: a tile without a wanted pixel is
+                left out. All tiles are looked at when None.
         """
         prepared = self._prepared(pixels, usable, origin)
-        tiles = list(tiles_of(core, origin))
+        tiles = [tile for tile in tiles_of(core, origin) if _is_wanted(tile, core, wanted)]
         looks: list[Look] = []
         passed = None if self.gate is None else np.ones(_cells(core), bool)
         for tile in tiles:
             let = None if self.gate is None else self.gate.passes(prepared, tile)
-            looks += _whole(tile, usable) if let is None else _gated(tile, usable, let)
+            looks += _whole(tile, usable) if let is None else self._gated(tile, usable, let)
             if passed is not None and let is not None:
                 row, col = (tile.row0 - core.row0) // GATE_PX, (tile.col0 - core.col0) // GATE_PX
                 passed[row : row + let.shape[0], col : col + let.shape[1]] = let
@@ -199,6 +214,23 @@ class Detector:
         strange = self._strange(pixels, usable, tiles)
         unfamiliar = self.unfamiliar_boxes(pixels, usable, boxes, origin)
         return Search(boxes, unfamiliar, len(strange), sum(strange), passed)
+
+    def _gated(self, tile: ArrayWindow, usable: Bools, let: Bools) -> list[Look]:
+        """Rectangles of a tile around the cells that a gate lets through.
+
+        All cells of a rectangle are looked at, and become true in `let`.
+        """
+        looks = []
+        for box in boxes_around(let, network_margin_px(self._kiln_shape)):
+            let[box.row : box.row + box.rows, box.col : box.col + box.cols] = True
+            row0, col0 = tile.row0 + GATE_PX * box.row, tile.col0 + GATE_PX * box.col
+            rows = min(GATE_PX * box.rows, tile.row0 + tile.rows - row0)
+            cols = min(GATE_PX * box.cols, tile.col0 + tile.cols - col0)
+            own = ArrayWindow(row0, col0, rows, cols)
+            seen = shrunk(own, usable)
+            if seen is not None:
+                looks.append(Look(own, seen))
+        return looks
 
     def _prepared(self, pixels: NDArray[Any], usable: Bools, origin: PixelOrigin) -> Prepared:
         if origin.row % STRIDE or origin.col % STRIDE:
@@ -219,16 +251,16 @@ class Detector:
     def _boxes_of(
         self, prepared: Prepared, looks: Iterable[Look], origin: PixelOrigin
     ) -> Iterator[PixelBoxes]:
-        """Boxes in and around each look; no other look's work changes an array or its batch."""
+        """Boxes in and around each look; no other look's work changes an array."""
         margin_px = network_margin_px(self._kiln_shape)
-        for _, group in groupby(looks, key=lambda look: look.batch):
-            windows = [grown(look.seen, margin_px, *prepared.shape) for look in group]
+        for look in looks:
+            window = grown(look.seen, margin_px, *prepared.shape)
+            merged = grown(look.seen, MERGED_MARGIN_PX, *prepared.shape)
             with torch.inference_mode():
-                x = torch.cat([prepared.normalised(window) for window in windows])
-                features = self._net.features(x.to(self.device))
-                for window, own in zip(windows, features, strict=True):
-                    at = PixelOrigin(origin.row + window.row0, origin.col + window.col0)
-                    yield decode_features(own, self._net, at, Decoding(self.threshold))
+                x = prepared.normalised(window, self._dtype).to(self.device)
+                features = self._net.features(x, within(merged, window))[0]
+                at = PixelOrigin(origin.row + merged.row0, origin.col + merged.col0)
+                yield decode_features(features, self._net, at, Decoding(self.threshold))
 
     def _strange(
         self, pixels: NDArray[Any], usable: Bools, tiles: Iterable[ArrayWindow]
@@ -282,43 +314,28 @@ class Look:
     Attributes:
         own: Pixels whose peaks it decides.
         seen: Pixels of the array, without its margin.
-        batch: Arrays of one batch have one shape, and follow one another.
     """
 
     own: ArrayWindow
     seen: ArrayWindow
-    batch: tuple[int, int, int]
 
 
 def _whole(tile: ArrayWindow, usable: Bools) -> list[Look]:
     """A tile as one array; none where nothing of it is usable."""
     seen = shrunk(tile, usable)
-    return [] if seen is None else [Look(tile, seen, (tile.row0, tile.col0, -1))]
-
-
-def _gated(tile: ArrayWindow, usable: Bools, let: Bools) -> list[Look]:
-    """Only the cells of a tile that a gate lets through; the whole tile where they are many.
-
-    Where the whole tile is looked at, all of `let` becomes true.
-    """
-    cells = np.argwhere(let)
-    if len(cells) > MOST_CELLS:
-        let[:] = True
-        return _whole(tile, usable)
-    windows = [
-        ArrayWindow(tile.row0 + GATE_PX * row, tile.col0 + GATE_PX * col, GATE_PX, GATE_PX)
-        for row, col in cells.tolist()
-    ]
-    seen = [window for window in windows if usable[slices(window)].any()]
-    return [
-        Look(window, window, (tile.row0, tile.col0, number // AT_ONCE))
-        for number, window in enumerate(seen)
-    ]
+    return [] if seen is None else [Look(tile, seen)]
 
 
 def _cells(core: ArrayWindow) -> tuple[int, int]:
     """Rows and columns of a core's cells; the last ones may reach beyond it."""
     return -(-core.rows // GATE_PX), -(-core.cols // GATE_PX)
+
+
+def _is_wanted(tile: ArrayWindow, core: ArrayWindow, wanted: Bools | None) -> bool:
+    if wanted is None:
+        return True
+    row, col = tile.row0 - core.row0, tile.col0 - core.col0
+    return bool(wanted[row : row + tile.rows, col : col + tile.cols].any())
 
 
 def _own(boxes: PixelBoxes, tile: ArrayWindow, usable: Bools, origin: PixelOrigin) -> PixelBoxes:

@@ -55,18 +55,17 @@ def patch_statistics(
         first_col: Where the grid of patches starts.
         every: Take only every so-manieth patch, along rows and columns of patches.
     """
-    whole: Bools = np.all(_tiles(usable[None, first_row:, first_col:])[:, 0], axis=(1, 2))
-    n_cols = max((usable.shape[1] - first_col) // PATCH_PX, 1)
-    number = np.arange(len(whole))
-    whole &= ((number // n_cols) % every == 0) & ((number % n_cols) % every == 0)
+    whole: Bools = np.all(_tiles(usable[None, first_row:, first_col:], every)[:, 0], axis=(1, 2))
+    n_cols = max(-(-((usable.shape[1] - first_col) // PATCH_PX) // every), 1)
     index = np.flatnonzero(whole)
-    values = _tiles(np.asarray(pixels[:3, first_row:, first_col:]))[index].astype(np.float32)
+    taken = _tiles(np.asarray(pixels[:3, first_row:, first_col:]), every)
+    values = taken[index].astype(np.float32)
     bright = np.isfinite(values).all(axis=(1, 2, 3)) & (values.mean(axis=(2, 3)) > 0).all(axis=1)
     index = index[bright]
     return Patches(
         features=_features(values[bright]),
-        row=first_row + PATCH_PX * (index // n_cols),
-        col=first_col + PATCH_PX * (index % n_cols),
+        row=first_row + PATCH_PX * every * (index // n_cols),
+        col=first_col + PATCH_PX * every * (index % n_cols),
     )
 
 
@@ -145,13 +144,16 @@ def _fit_source(name: str, features: Floats) -> FamiliarSource:
     )
 
 
-def _tiles(values: NDArray[Any]) -> NDArray[Any]:
-    """(band, y, x) to (patch, band, PATCH_PX, PATCH_PX); what does not fill a patch is left out."""
+def _tiles(values: NDArray[Any], every: int) -> NDArray[Any]:
+    """(band, y, x) to (patch, band, PATCH_PX, PATCH_PX); what does not fill a patch is left out.
+
+    Of every so-manieth patch, along rows and columns of patches.
+    """
     bands, rows, cols = values.shape
     down, across = rows // PATCH_PX, cols // PATCH_PX
     cut = values[:, : down * PATCH_PX, : across * PATCH_PX]
-    cut = cut.reshape(bands, down, PATCH_PX, across, PATCH_PX).transpose(1, 3, 0, 2, 4)
-    return cut.reshape(down * across, bands, PATCH_PX, PATCH_PX)
+    cut = cut.reshape(bands, down, PATCH_PX, across, PATCH_PX)[:, ::every, :, ::every]
+    return cut.transpose(1, 3, 0, 2, 4).reshape(-1, bands, PATCH_PX, PATCH_PX)
 
 
 def _features(values: NDArray[np.float32]) -> Floats:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import beta
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from models.detection import ArrayWindow
@@ -27,8 +26,9 @@ SLACK_CELLS = 1
 DEFAULT_RECALL = 0.99
 # ...seen on at least so many.
 DEFAULT_SITES = 300
-# Where more of the cells pass, tiles are looked at whole and the gate only costs.
-DEFAULT_PASSED = 0.08
+# ...and leaves the detector no more than this of its work, wherever that was measured: sparing less
+# is not worth any site lost.
+DEFAULT_WORK = 0.5
 # Both tails of a 95 % interval, and of the 90 % interval that expected numbers are given with.
 TAILS, TAILS_90 = (0.025, 0.975), (0.05, 0.95)
 # The count that speaks for real land: of the sites that the detector finds, for it multiplies the
@@ -71,6 +71,8 @@ class Kept(_Frozen):
 
 def clopper_pearson(kept: int, sites: int, tails: tuple[float, float]) -> tuple[float, float]:
     """The exact interval of a share, from its count (Clopper and Pearson, 1934)."""
+    from scipy.stats import beta  # a second, which workers need not wait
+
     lost = sites - kept
     low = float(beta.ppf(tails[0], kept, lost + 1)) if kept else 0.0
     high = float(beta.ppf(tails[1], kept + 1, lost)) if lost else 1.0
@@ -83,12 +85,20 @@ class Passed(_Frozen):
     Attributes:
         region: Where; in places that the gate never saw.
         share: Of its cells.
+        work: Pixels that the detector sees behind the gate, as a share of what it sees without;
+            None where pictures were too small to tell.
         sites_per_1000km2: Known there: where there are many, many cells must pass.
     """
 
     region: str
     share: float = Field(ge=0, le=1)
+    work: float | None = Field(default=None, ge=0)
     sites_per_1000km2: float = Field(ge=0)
+
+    def __str__(self) -> str:
+        left = "" if self.work is None else f", {100 * self.work:.0f} % of the detector's work"
+        known = f"({self.sites_per_1000km2:.0f} known sites per 1,000 km2)"
+        return f"{self.region}: {100 * self.share:.1f} % of the cells{left} {known}"
 
 
 class GateCard(_Frozen):
@@ -130,11 +140,16 @@ class GateCard(_Frozen):
     config_sha256: str = ""
 
     @property
+    def spares_enough(self) -> bool:
+        """Whether it spares the detector enough work, wherever that was measured."""
+        works = [passed.work for passed in self.passed if passed.work is not None]
+        return bool(works) and max(works) <= DEFAULT_WORK
+
+    @property
     def may_be_default(self) -> bool:
         """Whether it loses little enough, and spares enough, to be used without being asked for."""
-        spares = min((p.share for p in self.passed), default=0.0) <= DEFAULT_PASSED
         kept = self.kept[0]
-        return spares and kept.low >= DEFAULT_RECALL and kept.sites >= DEFAULT_SITES
+        return self.spares_enough and kept.low >= DEFAULT_RECALL and kept.sites >= DEFAULT_SITES
 
     @property
     def recall(self) -> Recall:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from models.augment import Sample
-from models.fused import Fused, add_doubled
+from models.fused import Fused, add_doubled, twice
 from models.network import STRIDE, ConvUnit, enlarge, standardise, window_moments
 from models.weights import GateShape, NetworkShape
+
+if TYPE_CHECKING:
+    from models.augment import Sample  # it draws in torchvision, which takes seconds
 
 # Pixels averaged before the gate looks: 20 m, at which a kiln is still five pixels long.
 COARSE_PX = 2
@@ -75,6 +78,7 @@ class FusedGate(Fused):
     def __init__(self, net: GateNet, device: str, dtype: torch.dtype) -> None:
         super().__init__(net, device, dtype)
         self._net = net
+        net.lateral = twice(net.lateral)
         net.out.float()
 
     def logits(self, x: Tensor) -> Tensor:

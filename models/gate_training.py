@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,17 @@ from models.chips import Picture
 from models.dataset import Dataset, load_dataset
 from models.dataset_file import SimulationSource
 from models.detection import ArrayWindow, PixelBoxes
-from models.detector import Detector
+from models.detector import Detector, network_margin_px
 from models.fitting import Batches
-from models.gate import DEFAULT_PASSED, REAL_FINDS, Gate, GateCard, Kept, Passed
+from models.gate import DEFAULT_WORK, Gate, GateCard, Kept
+from models.gate_judging import (
+    LOST_SHARE,
+    THRESHOLD_MARGIN,
+    FoldResult,
+    Region,
+    Sites,
+    finished,
+)
 from models.gate_network import COARSE_PX, GATE_CELL_PX, GateNet, coarse_samples
 from models.precision import resolve_precision
 from models.prepared import Prepared
@@ -30,7 +37,7 @@ from models.scoring import detect_pictures, off_edge
 from models.sources import simulated_pictures
 from models.training_config import data_sha256
 from models.weights import GateShape, NetworkShape, as_saved, save_weights
-from tiles.errors import ConfigError, DatasetError
+from tiles.errors import ConfigError, WeightsError
 from tiles.files import write_text
 from tiles.skipping import GATE_PX
 
@@ -41,10 +48,6 @@ Bools = NDArray[np.bool_]
 BATCH = 24
 LEARNING_RATE = 5e-3
 WEIGHT_DECAY = 0.01
-# Share of the detector's finds that the threshold may lose where it is chosen.
-LOST_SHARE = 0.005
-# Below the logit that would do: places never seen are a little harder than those chosen on.
-THRESHOLD_MARGIN = 0.1
 # Made-up land that no training draws, for the count that is given apart.
 SIMULATED_PATCHES = 300
 SIMULATED_SEED = 990_000
@@ -73,52 +76,9 @@ class GateSettings(BaseModel):
     out: Path
     data_root: Path = Path("../shared/data")
     folds: tuple[str, ...] = Field(default=("d1", "d2", "d3", "d4"), min_length=2)
-    steps: int = Field(default=400, ge=1)
+    steps: int = Field(default=600, ge=1)
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1)
-
-
-@dataclass(frozen=True)
-class Sites:
-    """Known sites of places that a gate never saw, or made-up ones.
-
-    Attributes:
-        logit: The gate's, of the cell that holds the site.
-        found: Whether the detector finds the site.
-    """
-
-    logit: Floats
-    found: Bools
-
-
-@dataclass(frozen=True)
-class Region:
-    """What a gate says of one region's land that it never saw.
-
-    Attributes:
-        name: The region.
-        cells: Logits of all its cells.
-        area_km2: Of them.
-        sites: Known there.
-    """
-
-    name: str
-    cells: Floats
-    area_km2: float
-    sites: Sites
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What a gate says of what its fold held out, and of made-up land."""
-
-    regions: tuple[Region, ...]
-    simulated: Sites
-
-    @property
-    def found(self) -> Floats:
-        """Logits of the real sites that the detector finds."""
-        return np.concatenate([r.sites.logit[r.sites.found] for r in self.regions])
 
 
 def train_gate(settings: GateSettings, say: Callable[[str], None] = lambda _: None) -> Path:
@@ -133,6 +93,7 @@ def train_gate(settings: GateSettings, say: Callable[[str], None] = lambda _: No
         raise ConfigError(f"Weights are written as .safetensors: call them so, not {settings.out}.")
     torch.set_num_threads(settings.threads)
     detector = Detector.load(settings.detector, "cpu", "auto")
+    margin_px = network_margin_px(_kiln_shape(detector))
     made_up = simulated_pictures(
         SimulationSource(patches=SIMULATED_PATCHES, share=1.0), SIMULATED_SEED + settings.seed
     )
@@ -147,7 +108,7 @@ def train_gate(settings: GateSettings, say: Callable[[str], None] = lambda _: No
     dataset = load_dataset(settings.dataset, settings.data_root)
     config = _config(dataset, settings, detector)
     net = fit_gate(dataset, settings)
-    card = finished(_draft(dataset, detector), results).model_copy(
+    card = finished(_draft(dataset, detector), results, margin_px).model_copy(
         update={"config_sha256": hashlib.sha256(config.encode()).hexdigest()}
     )
     write_text(settings.out.with_suffix(".config.json"), config)
@@ -201,10 +162,13 @@ def _judge(gate: Gate, detector: Detector, held_out: Sequence[Picture]) -> tuple
     for name in sorted({picture.region for picture in held_out}):
         group = [picture for picture in held_out if picture.region == name]
         cells = [_cells(gate, picture) for picture in group]
-        looked = np.concatenate([c[_usable_cells(p)] for c, p in zip(cells, group, strict=True)])
-        area_km2 = sum(picture.area_km2 for picture in group)
         sites = _sites(group, cells, _finds(detector, group))
-        regions.append(Region(name, looked, area_km2, sites))
+        looked = [
+            np.where(_usable_cells(picture), logits, -np.inf)
+            for logits, picture in zip(cells, group, strict=True)
+        ]
+        area_km2 = sum(picture.area_km2 for picture in group)
+        regions.append(Region(name, tuple(looked), area_km2, sites))
     return tuple(regions)
 
 
@@ -248,77 +212,6 @@ def _sites(
     return Sites(np.concatenate(logit), np.concatenate(found))
 
 
-def choose_threshold(logits: Floats) -> float:
-    """The logit that loses `LOST_SHARE` of some sites, less a margin for places never seen."""
-    if not len(logits):
-        raise DatasetError(
-            "No known site is found by the detector in the places held out, so no threshold of a "
-            "gate can be chosen: hold out places with known sites."
-        )
-    lost = int(LOST_SHARE * len(logits))
-    return float(np.sort(logits)[lost]) - THRESHOLD_MARGIN
-
-
-def finished(draft: GateCard, results: Sequence[FoldResult]) -> GateCard:
-    """Counts with thresholds that no fold chose for itself, and the threshold of all folds."""
-    real, known = _Tally(0, 0), _Tally(0, 0)
-    made_up: list[_Tally] = []
-    passed: dict[str, list[tuple[int, int, float, int]]] = {}
-    for number, result in enumerate(results):
-        others = np.concatenate([r.found for i, r in enumerate(results) if i != number])
-        threshold = choose_threshold(others)
-        for region in result.regions:
-            real += _tally(region.sites.logit[region.sites.found], threshold)
-            known += _tally(region.sites.logit, threshold)
-            through = int((region.cells > threshold).sum())
-            row = (through, len(region.cells), region.area_km2, len(region.sites.logit))
-            passed.setdefault(region.name, []).append(row)
-        made_up.append(_tally(result.simulated.logit[result.simulated.found], threshold))
-    # the same made-up sites are shown to the gate of every fold: the worst of them counts
-    worst = min(made_up, key=lambda tally: tally.kept)
-    kept = (
-        (real + worst).named("found by the detector, real and made-up"),
-        real.named(REAL_FINDS),
-        worst.named("found by the detector, made-up"),
-        known.named("all that are known, real"),
-    )
-    return draft.model_copy(
-        update={
-            "threshold": round(choose_threshold(np.concatenate([r.found for r in results])), 3),
-            "kept": kept,
-            "passed": tuple(_passed(name, rows) for name, rows in sorted(passed.items())),
-        }
-    )
-
-
-@dataclass(frozen=True)
-class _Tally:
-    """Sites let through, and all of them."""
-
-    kept: int
-    sites: int
-
-    def __add__(self, other: _Tally) -> _Tally:
-        return _Tally(self.kept + other.kept, self.sites + other.sites)
-
-    def named(self, of: str) -> Kept:
-        """With an interval."""
-        return Kept.count(of, self.kept, self.sites)
-
-
-def _tally(logits: Floats, threshold: float) -> _Tally:
-    return _Tally(int((logits > threshold).sum()), len(logits))
-
-
-def _passed(region: str, rows: Sequence[tuple[int, int, float, int]]) -> Passed:
-    through, cells, area_km2, sites = (sum(values) for values in zip(*rows, strict=True))
-    return Passed(
-        region=region,
-        share=round(through / cells, 4),
-        sites_per_1000km2=round(1000 * sites / area_km2, 1),
-    )
-
-
 def _draft(dataset: Dataset, detector: Detector) -> GateCard:
     """A card that claims nothing yet."""
     return GateCard(
@@ -344,6 +237,21 @@ def _draft(dataset: Dataset, detector: Detector) -> GateCard:
 
 def _tensors(net: GateNet) -> dict[str, NDArray[Any]]:
     return as_saved({name: value.numpy() for name, value in net.state_dict().items()})
+
+
+def _kiln_shape(detector: Detector) -> NetworkShape:
+    """The shape of a detector of boxes.
+
+    Raises:
+        WeightsError: It is a classifier of chips, before which no gate can stand.
+    """
+    shape = detector.card.shape
+    if not isinstance(shape, NetworkShape):
+        raise WeightsError(
+            f"{detector.card.name} classifies chips, and a gate stands before a network of boxes: "
+            "give such weights with --weights."
+        )
+    return shape
 
 
 def _moments(gate: Gate) -> NetworkShape:
@@ -380,11 +288,7 @@ def gate_markdown(card: GateCard) -> str:
         "places; the made-up ones on land that no training drew.",
         *_bullets(str(kept) for kept in card.kept),
         "## What it lets through",
-        *_bullets(
-            f"{p.region}: {100 * p.share:.1f} % of the cells "
-            f"({p.sites_per_1000km2:.0f} known sites per 1,000 km2)"
-            for p in card.passed
-        ),
+        *_bullets(str(passed) for passed in card.passed),
         *_worth(card),
         "## Training data",
         *_bullets(card.trained_on),
@@ -395,13 +299,11 @@ def gate_markdown(card: GateCard) -> str:
 
 
 def _worth(card: GateCard) -> list[str]:
-    least = min((passed.share for passed in card.passed), default=0.0)
-    if least <= DEFAULT_PASSED:
+    if card.spares_enough:
         return []
     return [
-        f"A gate spares work where at most {100 * DEFAULT_PASSED:.0f} % of the cells pass: around "
-        "each the detector must see fourteen times its area. On land like this a survey with this "
-        "gate takes longer than one without."
+        f"By itself a gate is used only where it spares the detector {1 - DEFAULT_WORK:.0%} of its "
+        "work or more on every land that was measured: less is not worth the sites that it loses."
     ]
 
 

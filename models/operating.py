@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.calibration import Calibration, fit_calibration
+from models.calibration import Calibration, fit_calibration, shift_elsewhere
 from models.chips import Picture
 from models.detector import Detector
 from models.evaluation import average_precision, best_threshold, match
@@ -67,11 +67,18 @@ def score_held_out(
     return HeldOut(join_scores(scores), pd.concat(predictions, ignore_index=True))
 
 
-def operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating | None:
+def operate(
+    scores: pd.DataFrame, prevalence_per_1000km2: float, transfers: pd.DataFrame | None = None
+) -> Operating | None:
     """Threshold of the greatest F1, recall there, and the calibration curve.
 
     None where no site was detected at all: then nothing can be fitted. Regions without any known
     site have no density, and say nothing here.
+
+    Args:
+        scores: Of places held out; they set all three.
+        prevalence_per_1000km2: Density of sites that probabilities are to presuppose.
+        transfers: Of regions held out whole; they say how far the curve may be off elsewhere.
     """
     scores = scores[scores["per_1000km2"] > 0]
     score, is_site = scores["score"].to_numpy(float), scores["is_site"].to_numpy(bool)
@@ -89,7 +96,22 @@ def operate(scores: pd.DataFrame, prevalence_per_1000km2: float) -> Operating | 
         prevalence_per_1000km2,
         region=region[detected],
     )
+    if transfers is not None:
+        calibration = _known_elsewhere(calibration, transfers)
     return Operating(threshold, _recall(score > threshold, is_site, place), calibration)
+
+
+def _known_elsewhere(calibration: Calibration, transfers: pd.DataFrame) -> Calibration:
+    """The curve with what regions never seen say of it."""
+    seen = transfers[(transfers["score"] > 0) & (transfers["per_1000km2"] > 0)]
+    variance = shift_elsewhere(
+        calibration,
+        seen["score"].to_numpy(float),
+        seen["is_site"].to_numpy(bool),
+        seen["per_1000km2"].to_numpy(float),
+        pd.factorize(seen["region"], sort=True)[0].astype(np.int64),
+    )
+    return calibration.model_copy(update={"variance_elsewhere": variance})
 
 
 def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:

@@ -58,7 +58,7 @@ def figures_of_table(table: pd.DataFrame, threshold: float) -> list[Figure]:
     return [
         figure
         for region, part in table.groupby("region")
-        for figure in _figures(str(region), part, Threshold.fixed(part, threshold))
+        for figure in figures_above(str(region), part, Threshold.fixed(part, threshold))
     ]
 
 
@@ -68,7 +68,7 @@ def nested_figures_of_table(table: pd.DataFrame) -> list[Figure]:
     return [
         figure
         for region, part in table.groupby("region")
-        for figure in _figures(str(region), part, Threshold(thresholds.above[part.index]))
+        for figure in figures_above(str(region), part, Threshold(thresholds.above[part.index]))
     ]
 
 
@@ -109,13 +109,14 @@ def nested(table: pd.DataFrame) -> Nested:
                 f"There is no place but {name} with known sites in the scores, so no threshold can "
                 "be chosen elsewhere: join the tables of several folds."
             )
-        threshold = _best(others)
+        threshold = best_of(others)
         above[here.index] = here["score"] > threshold
         by_place[str(name), int(seed)] = threshold
     return Nested(above, by_place)
 
 
-def _best(table: pd.DataFrame) -> float:
+def best_of(table: pd.DataFrame) -> float:
+    """The threshold of greatest F1 on a table of scores."""
     found = table[table["score"] > 0]
     return best_threshold(
         found["score"].to_numpy(float),
@@ -237,7 +238,8 @@ def _curves(judged: Judged, weights: Floats) -> list[Curve]:
     return [curve(judged.ranking, blocks, w, judged.above) for w in weights]
 
 
-def _figures(region: str, table: pd.DataFrame, threshold: Threshold) -> list[Figure]:
+def figures_above(region: str, table: pd.DataFrame, threshold: Threshold) -> list[Figure]:
+    """Figures of one region's table of scores, those of F1 above a threshold."""
     if not table["is_site"].any():
         return []
     blocks = sorted(set(table["place"]))

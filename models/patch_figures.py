@@ -78,7 +78,7 @@ def patch_figures(scores: pd.DataFrame, chips: Chips) -> list[Figure]:
     """
     figures = []
     for against in (HARD, RANDOM):
-        parts = _contrasts(scores, chips, against)
+        parts = contrasts(scores, chips, against)
         figures.append(_figure(f"AUC, {against}", parts, chips, Contrast.auc))
         name = f"sensitivity at specificity {SPECIFICITY}, {against}"
         figures.append(_figure(name, parts, chips, Contrast.sensitivity))
@@ -89,12 +89,20 @@ def patch_figures(scores: pd.DataFrame, chips: Chips) -> list[Figure]:
 
 
 @dataclass(frozen=True)
-class _Part(Contrast):
+class JudgedFold(Contrast):
+    """The contrast of one fold's network.
+
+    Attributes:
+        fold: Name of the fold that it never saw.
+        seed: Of its training.
+    """
+
     fold: str = ""
     seed: int = 0
 
 
-def _contrasts(scores: pd.DataFrame, chips: Chips, against: str) -> list[_Part]:
+def contrasts(scores: pd.DataFrame, chips: Chips, against: str) -> list[JudgedFold]:
+    """Sites against hard negatives or random land, a fold and seed at a time, in their order."""
     parts = []
     for (fold, seed), table in scores.groupby(["fold", "seed"], sort=True):
         index = table["chip"].to_numpy(np.int64)
@@ -103,22 +111,22 @@ def _contrasts(scores: pd.DataFrame, chips: Chips, against: str) -> list[_Part]:
         index = index[kept]
         score = table["logit"].to_numpy(float)[kept]
         parts.append(
-            _Part(score, chips.is_site[index], chips.place[index], str(fold), int(str(seed)))
+            JudgedFold(score, chips.is_site[index], chips.place[index], str(fold), int(str(seed)))
         )
     return parts
 
 
-def _figure(name: str, parts: Sequence[_Part], chips: Chips, measure: Measure) -> Figure:
+def _figure(name: str, parts: Sequence[JudgedFold], chips: Chips, measure: Measure) -> Figure:
     rng = np.random.default_rng(0)
     n_places = int(chips.place.max()) + 1
     replicates = [
-        _mean(parts, measure, rng.multinomial(n_places, np.full(n_places, 1 / n_places)))
-        for _ in range(REPLICATES)
+        mean_over_networks(parts, measure, times)
+        for times in rng.multinomial(n_places, np.full(n_places, 1 / n_places), size=REPLICATES)
     ]
     low, high = np.nanquantile(replicates, [0.025, 0.975])
     once = np.ones(n_places, np.int64)
     by_seed = [
-        _mean([p for p in parts if p.seed == seed], measure, once)
+        mean_over_networks([p for p in parts if p.seed == seed], measure, once)
         for seed in sorted({p.seed for p in parts})
     ]
     return Figure(
@@ -130,7 +138,7 @@ def _figure(name: str, parts: Sequence[_Part], chips: Chips, measure: Measure) -
     )
 
 
-def _mean(parts: Sequence[_Part], measure: Measure, times: Ints) -> float:
+def mean_over_networks(parts: Sequence[JudgedFold], measure: Measure, times: Ints) -> float:
     """Mean of a measure over networks, by the number of sites each judged."""
     values = [measure(part, times[part.place].astype(float)) for part in parts]
     return float(np.average(values, weights=[part.is_site.sum() for part in parts]))

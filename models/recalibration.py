@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration, score_logit
+from models.logistic import Prior, logistic_mode
 from tiles.errors import ReviewError
 
 Floats = NDArray[np.float64]
@@ -29,7 +30,7 @@ FEWEST_OF_A_KIND = 5  # of yes and of no: else the curve has no end to hang on
 # false alarms in regions never seen were 6.5 to 9.5 times as many, which is 1.9 to 2.3.
 LEAST_DEVIATION = 2.0
 SLOPE_DEVIATION = 0.3  # slopes measured on regions not trained on lay between 0.6 and 1.6
-NEWTON_STEPS = 50
+LEAST_SLOPE = 0.05  # nothing or less would turn the order of the scores round
 
 
 class Recalibration(BaseModel):
@@ -119,10 +120,11 @@ def recalibrate(
     design = np.stack([np.ones_like(said), said], axis=1)
     between = calibration.variance_between + calibration.variance_intercept
     precision = np.diag([1 / max(between, LEAST_DEVIATION**2), 1 / SLOPE_DEVIATION**2])
-    beta, spread = _posterior(design, is_site.astype(float), precision)
+    mode = logistic_mode(design, is_site.astype(float), Prior(np.array([0.0, 1.0]), precision))
+    spread = np.linalg.inv(mode.curvature)
     return Recalibration(
-        intercept=float(beta[0]),
-        slope=float(beta[1]),
+        intercept=float(mode.beta[0]),
+        slope=max(float(mode.beta[1]), LEAST_SLOPE),
         variance_intercept=float(spread[0, 0]),
         variance_slope=float(spread[1, 1]),
         covariance=float(spread[0, 1]),
@@ -131,19 +133,3 @@ def recalibrate(
         weights_sha256=weights_sha256,
         prevalence_per_1000km2=calibration.prevalence_per_1000km2,
     )
-
-
-def _posterior(design: Floats, target: Floats, precision: Floats) -> tuple[Floats, Floats]:
-    """Mode and covariance of the two coefficients around the prior (0, 1)."""
-    prior = np.array([0.0, 1.0])
-    beta = prior.copy()
-    for _ in range(NEWTON_STEPS):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        gradient = design.T @ (target - p) - precision @ (beta - prior)
-        curvature = design.T @ (design * (p * (1 - p))[:, None]) + precision
-        step = np.linalg.solve(curvature, gradient)
-        beta = beta + np.clip(step, -2.0, 2.0)
-        if np.abs(step).max() < 1e-10:
-            break
-    # a slope of nothing or less would turn the order of the scores round
-    return np.array([beta[0], max(beta[1], 0.05)]), np.linalg.inv(curvature)

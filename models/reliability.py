@@ -12,6 +12,7 @@ from scipy.special import erf
 
 from models.calibration import Calibration, fit_calibration, fit_logistic, score_logit
 from models.evaluation import Interval, interval_of
+from models.logistic import Prior, logistic_mode
 from tiles.errors import DatasetError
 
 Floats = NDArray[np.float64]
@@ -127,10 +128,11 @@ def reliability(
     if min(n_true, n_false) < FEWEST:
         return None
     ones = np.ones(len(forecasts))
-    draws = _draws(forecasts.place, seed)
-
     whole = _figures(forecasts, ones, prevalence_per_1000km2)
-    replicates = [_figures(forecasts, drawn, prevalence_per_1000km2) for drawn in draws]
+    replicates = [
+        _figures(forecasts, drawn, prevalence_per_1000km2, whole)
+        for drawn in _draws(forecasts.place, seed)
+    ]
 
     def both(name: str) -> Interval:
         return interval_of(whole[name], [r[name] for r in replicates])
@@ -171,14 +173,31 @@ def _brier(forecasts: Forecasts, weights: Floats) -> float:
     return float((weights * error**2).sum() / max(weights.sum(), 1e-12))
 
 
-def _figures(forecasts: Forecasts, drawn: Floats, prevalence: float) -> dict[str, float]:
-    """All figures of one replicate, whose detections count `drawn` times each."""
-    intercept, slope = _regression(forecasts, drawn, prevalence)
+def _figures(
+    forecasts: Forecasts, drawn: Floats, prevalence: float, near: dict[str, float] | None = None
+) -> dict[str, float]:
+    """All figures of one replicate, whose detections count `drawn` times each.
+
+    Those of another replicate are `near`, where the regressions may start.
+    """
+    target = forecasts.is_site.astype(float)
+    offsets = np.log(forecasts.per_1000km2 / prevalence)
+    line = np.array([near["intercept"], near["slope"]]) if near else None
+    intercept, slope = fit_logistic(forecasts.log_odds, target, offsets, drawn, line)
+    flat = Prior(np.zeros(1), np.full((1, 1), 1e-9))
+    shift = logistic_mode(
+        np.ones((len(forecasts), 1)),
+        target,
+        flat,
+        forecasts.log_odds + offsets,
+        drawn,
+        np.array([near["in_the_large"]]) if near else None,
+    )
     return {
         "brier_skill": _brier_skill(forecasts, drawn, prevalence),
         "slope": float(slope),
         "intercept": float(intercept),
-        "in_the_large": _in_the_large(forecasts, drawn, prevalence),
+        "in_the_large": float(shift.beta[0]),
         "expected_error": _expected_error(forecasts, drawn, prevalence),
     }
 
@@ -187,24 +206,6 @@ def _brier_skill(forecasts: Forecasts, drawn: Floats, prevalence: float) -> floa
     weights = _weights(forecasts, drawn, prevalence)
     base = float((weights * forecasts.is_site).sum() / max(weights.sum(), 1e-12))
     return 1 - _brier(forecasts, weights) / max(base * (1 - base), 1e-12)
-
-
-def _regression(forecasts: Forecasts, drawn: Floats, prevalence: float) -> Floats:
-    offsets = np.log(forecasts.per_1000km2 / prevalence)
-    return fit_logistic(forecasts.log_odds, forecasts.is_site.astype(float), offsets, drawn)
-
-
-def _in_the_large(forecasts: Forecasts, drawn: Floats, prevalence: float) -> float:
-    """Shift of the log-odds at which as many sites were said as there were, by Newton's method."""
-    fixed = forecasts.log_odds + np.log(forecasts.per_1000km2 / prevalence)
-    shift = 0.0
-    for _ in range(100):
-        p = _probabilities(fixed + shift)
-        step = (drawn * (forecasts.is_site - p)).sum() / max((drawn * p * (1 - p)).sum(), 1e-9)
-        shift += float(np.clip(step, -2, 2))
-        if abs(step) < 1e-9:
-            break
-    return shift
 
 
 def _expected_error(forecasts: Forecasts, drawn: Floats, prevalence: float) -> float:
@@ -278,17 +279,30 @@ def crossfitted_log_odds(table: pd.DataFrame, prevalence_per_1000km2: float) -> 
         )
     log_odds = np.zeros(len(table))
     for name in place.unique():
-        others = table[(place != name) & (table["score"] > 0) & (table["per_1000km2"] > 0)]
-        curve = fit_calibration(
-            others["score"].to_numpy(float),
-            others["is_site"].to_numpy(bool),
-            others["per_1000km2"].to_numpy(float),
-            pd.factorize(others["place"], sort=True)[0].astype(np.int64),
-            prevalence_per_1000km2,
-        )
-        here = (place == name).to_numpy()
-        log_odds[here] = log_odds_of(curve, table.loc[here, "score"].to_numpy(float))
+        here = place == name
+        log_odds[here.to_numpy()] = log_odds_from(table[~here], table[here], prevalence_per_1000km2)
     return log_odds
+
+
+def log_odds_from(
+    others: pd.DataFrame, table: pd.DataFrame, prevalence_per_1000km2: float
+) -> Floats:
+    """Log-odds of a table's scores by the curve that other places' scores give.
+
+    Args:
+        others: Scores to fit on; rows of land without any site take no part.
+        table: Scores to judge.
+        prevalence_per_1000km2: Density that the curve presupposes.
+    """
+    seen = others[(others["score"] > 0) & (others["per_1000km2"] > 0)]
+    curve = fit_calibration(
+        seen["score"].to_numpy(float),
+        seen["is_site"].to_numpy(bool),
+        seen["per_1000km2"].to_numpy(float),
+        pd.factorize(seen["place"], sort=True)[0].astype(np.int64),
+        prevalence_per_1000km2,
+    )
+    return log_odds_of(curve, table["score"].to_numpy(float))
 
 
 def left_out(table: pd.DataFrame) -> pd.Series[str]:

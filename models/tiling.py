@@ -77,3 +77,8 @@ def slices(window: ArrayWindow) -> tuple[slice, slice]:
     """Rows and columns of a window, to index an array with."""
     rows = slice(window.row0, window.row0 + window.rows)
     return rows, slice(window.col0, window.col0 + window.cols)
+
+
+def within(window: ArrayWindow, outer: ArrayWindow) -> ArrayWindow:
+    """A window of an array as a window of a part of that array."""
+    return ArrayWindow(window.row0 - outer.row0, window.col0 - outer.col0, window.rows, window.cols)

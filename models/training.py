@@ -358,7 +358,8 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
         chosen_on = scores  # flatters F1 a little, as the card says; without it `run` has no recall
     operating = None
     if chosen_on is not None:
-        operating = operate(chosen_on, plan.site_class.prevalence_per_1000km2)
+        prevalence = plan.site_class.prevalence_per_1000km2
+        operating = operate(chosen_on, prevalence, plan.transfers)
     update: dict[str, object] = {}
     if operating is not None:
         update |= vars(operating)

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pyproj import Geod
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -23,6 +24,7 @@ from tiles.files import atomic_path
 # bytes. Its value is JSON: the card's text and the digest.
 METADATA_KEY = "kilnlight"
 DEFAULT_NAME = "brick_kiln"
+FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in the next one
 
 Card = TypeVar("Card", bound=BaseModel)
 
@@ -179,6 +181,32 @@ class WeightsCard(_Frozen):
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """The place trained on that lies nearest, and how far it is."""
+
+    name: str
+    distance_km: float
+
+    @property
+    def is_far(self) -> bool:
+        """Whether nobody knows how the detector does there."""
+        return self.distance_km > FAR_KM
+
+
+def nearest_place(card: WeightsCard, lon: float, lat: float) -> Nearest | None:
+    """The place trained on that lies nearest to a position (degrees, WGS 84); None if none is said.
+
+    Distances are those of the WGS 84 ellipsoid.
+    """
+    geod = Geod(ellps="WGS84")
+    places = [
+        Nearest(place.name, geod.inv(lon, lat, place.lon, place.lat)[2] / 1000)
+        for place in card.trained_places
+    ]
+    return min(places, key=lambda place: place.distance_km, default=None)
+
+
+@dataclass(frozen=True)
 class LoadedWeights:
     """A weights file's content.
 
@@ -204,6 +232,27 @@ def default_weights(site_class: str = DEFAULT_NAME) -> Path:
         raise WeightsError(
             f"No weights come with the program for the class {site_class!r}: "
             "train some with `kilnlight train` and hand them over with --weights."
+        )
+    return path
+
+
+def find_weights(named: Path) -> Path:
+    """Weights by their file, or by the name of those that come with the program.
+
+    Args:
+        named: A file; or a name such as `brick_kiln_free`, where there is no file of that name.
+
+    Raises:
+        WeightsError: There are none of that name.
+    """
+    if named.suffix or named.name != str(named) or named.exists():
+        return named
+    path = weights_folder() / f"{named}.safetensors"
+    if not path.is_file():
+        known = sorted(p.stem for p in weights_folder().glob("*.safetensors"))
+        raise WeightsError(
+            f"There is no file {named}, and no weights called '{named}' come with the "
+            f"program: give a .safetensors file or one of {', '.join(known)}."
         )
     return path
 

@@ -3,11 +3,10 @@
 from math import sqrt
 
 import pandas as pd
-from pyproj import Geod
 
 from maps.expected import Recall
 from models.site_class import SiteClass
-from models.weights import WeightsCard
+from models.weights import WeightsCard, nearest_place
 from pipeline.pixels import describe_outside
 from pipeline.survey import Survey, SurveyPlan
 from tiles.composite import sources
@@ -17,7 +16,6 @@ from tiles.season import split_by_season
 
 UNFAMILIAR_SHARE = 0.5  # of blocks; above it the imagery as a whole is unlike the training data
 PREVALENCE_FACTOR = 2.0  # a survey this far above the stated density has another prior
-FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in the next one
 
 
 def cautions(
@@ -95,20 +93,13 @@ def _of_known_sensor(scene: Scene, site_class: SiteClass) -> bool:
 
 def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
     """Distance from the region's middle to the nearest place that training knew."""
-    if not card.trained_places:
-        return None
     middle = plan.region.polygon.centroid
-    geod = Geod(ellps="WGS84")
-    distances_km = {
-        place.name: geod.inv(middle.x, middle.y, place.lon, place.lat)[2] / 1000
-        for place in card.trained_places
-    }
-    nearest = min(distances_km, key=lambda name: distances_km[name])
-    if distances_km[nearest] <= FAR_KM:
+    nearest = nearest_place(card, middle.x, middle.y)
+    if nearest is None or not nearest.is_far:
         return None
     return (
-        f"The detector was trained near {nearest}, {distances_km[nearest]:,.0f} km from here: how "
-        "well it does in this region was never measured."
+        f"The detector was trained near {nearest.name}, {nearest.distance_km:,.0f} km from here: "
+        "how well it does in this region was never measured."
     )
 
 

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ import dask.config
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
+from pipeline import nursery
 from pipeline.config import RunSettings
 from tiles.errors import ConfigError, SurveyError
 from tiles.handles import GDAL_SETTINGS
@@ -20,21 +19,15 @@ from tiles.handles import GDAL_SETTINGS
 Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_S = 20  # a scheduler that does not answer by then is not there
+SILENCE_S = 60.0  # a scheduler that hangs for so long is as good as gone; a busy one answers
 GPU = "GPU"  # the resource by which workers with a graphics card announce themselves
 # Tasks at once on a local worker with a graphics card: one computes, the others read ahead. Each
 # holds one block: what waits in memory is bounded by three blocks.
 GPU_THREADS = 4
 
-# One thread a process: fp32 convolutions differ in the last bits between thread counts, and GDAL
-# and torch would otherwise each start as many threads as there are cores.
 QUIET_CONFIG = {
-    "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.nanny.pre-spawn-environ": {
-        "OMP_NUM_THREADS": 1,
-        "MKL_NUM_THREADS": 1,
-        "OPENBLAS_NUM_THREADS": 1,
-        **GDAL_SETTINGS,
-    },
+    "distributed.worker.multiprocessing-method": nursery.START_METHOD,
+    "distributed.nanny.pre-spawn-environ": {**nursery.ENVIRON, **GDAL_SETTINGS},
     "distributed.admin.tick.limit": "60s",
     "distributed.diagnostics.nvml": False,
     # a task whose worker died comes back at once: the survey itself tries again, and counts
@@ -59,8 +52,17 @@ class Workforce:
     resources: dict[str, float] | None
 
     def slots(self) -> int:
-        """How many tasks the workers that are there now can run at once."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        """How many tasks the workers that are there now can run at once.
+
+        Raises:
+            OSError: the scheduler is gone, or says nothing for SILENCE_S.
+        """
+        scheduler = self.client.scheduler
+        if scheduler is None:
+            raise OSError("the client is closed")
+        silence_s = f"{SILENCE_S:g}s"
+        told = self.client.sync(scheduler.identity, n_workers=-1, callback_timeout=silence_s)
+        workers = told["workers"].values()
         fit = [w for w in workers if all(w["resources"].get(r) for r in self.resources or ())]
         return sum(int(worker["nthreads"]) for worker in fit)
 
@@ -194,7 +196,8 @@ def _offered(client: Client, wanted: dict[str, float] | None) -> dict[str, float
 def _local_cluster(processes: int, resources: dict[str, float] | None) -> LocalCluster:
     """Start worker processes that leave Ctrl-C to this one, which stops them in good order."""
     threads = GPU_THREADS if resources else 1
-    with _interrupts_ignored():
+    nursery.begin()
+    with nursery.interrupts_ignored():
         return LocalCluster(
             n_workers=processes,
             threads_per_worker=threads,
@@ -202,18 +205,6 @@ def _local_cluster(processes: int, resources: dict[str, float] | None) -> LocalC
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # any free port: several surveys may run
             silence_logs=logging.CRITICAL,  # what matters comes back as an exception
+            env=dict(os.environ),  # as it is now: workers are forked from an earlier one
             resources=resources and {name: each * threads for name, each in resources.items()},
         )
-
-
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Ignore Ctrl-C for a moment; processes started meanwhile ignore it for good."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and only it is interrupted
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

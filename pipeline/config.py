@@ -56,7 +56,8 @@ class RunSettings(BaseModel):
             class's default when absent.
         site_class: name of a built-in class, or the path of a TOML file that describes one.
         prevalence: sites per 1,000 km2 that probabilities presume; the class's own when absent.
-        weights: file of weights; those that come with the program when absent.
+        weights: file of weights, or the name of some that come with the program; those of the
+            class when absent.
         bands: numbers of the red, green and blue band; found by name when absent.
         partition: groups of cells on which figures are published; built from this survey's own
             sites when absent.
@@ -126,6 +127,13 @@ class RunSettings(BaseModel):
             )
         return sources
 
+    @field_validator("weights")
+    @classmethod
+    def _found(cls, value: Path | None) -> Path | None:
+        from models.weights import find_weights  # not needed for `--help`
+
+        return None if value is None else find_weights(value)
+
     @field_validator("period")
     @classmethod
     def _months(cls, value: str | None) -> str | None:
@@ -170,7 +178,7 @@ def read_run_file(path: Path) -> dict[str, object]:
         raise ConfigError(f"run file {path} is no valid TOML: {error}.") from error
     folder = path.absolute().parent
     for key in PATH_FIELDS:
-        if isinstance(text := values.get(key), str):
+        if isinstance(text := values.get(key), str) and not _is_name(key, text, folder):
             values[key] = folder / text
     for section, keys in SECTION_PATHS.items():
         inner = values.get(section)
@@ -187,6 +195,12 @@ def read_run_file(path: Path) -> dict[str, object]:
     if isinstance(sources, list):
         values["imagery"] = tuple(located(str(source), folder) for source in sources)
     return values
+
+
+def _is_name(key: str, text: str, folder: Path) -> bool:
+    """Whether weights are given by their name, and not by a file beside the run's."""
+    bare = Path(text).name == text and not Path(text).suffix
+    return key == "weights" and bare and not (folder / text).exists()
 
 
 def _files_among(values: Mapping[str, object], key: str, folder: Path) -> dict[str, object]:

@@ -54,6 +54,7 @@ def survey_identity(
             "licence": weights.card.licence,
         },
         "gate": plan.detector.gate_sha256,
+        "elsewhere": plan.detector.elsewhere,
         "device": plan.detector.device,
         "precision": plan.detector.precision,
         "kilnlight": version("kilnlight"),

@@ -13,6 +13,7 @@ from models.weights import (
     check_bands,
     default_weights,
     load_weights,
+    nearest_place,
 )
 from pipeline.cluster import on_one_worker
 from pipeline.config import RunSettings
@@ -64,11 +65,21 @@ def plan_survey(
         region=region,
         period=settings.period or period_of(chosen.scenes),
         site_class=site_class,
-        detector=_detector_spec(settings, path, weights, recorded or {}),
+        detector=replace(
+            _detector_spec(settings, path, weights, recorded or {}),
+            elsewhere=lies_elsewhere(weights.card, region),
+        ),
         block_px=settings.engine.side_px(settings.pixels.composite in METHODS),
         country=settings.country,
         out_of_season=chosen.out_of_season,
     ), weights
+
+
+def lies_elsewhere(card: WeightsCard, region: Region) -> bool:
+    """Whether a region is far from all places that the weights were trained on."""
+    middle = region.polygon.centroid
+    nearest = nearest_place(card, middle.x, middle.y)
+    return nearest is not None and nearest.is_far
 
 
 def weights_of(site_class: SiteClass) -> Path:

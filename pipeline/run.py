@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline import nursery
 from pipeline.config import RunSettings, to_toml
 from pipeline.mapping import check_inputs, make_maps
 from pipeline.plan import plan_survey
@@ -43,10 +44,14 @@ def run(settings: RunSettings, screen: Screen, *, refresh: bool = False) -> RunS
             is kept, and nothing half-written is left.
     """
     timings = Timings()
+    if settings.scheduler is None:
+        nursery.begin()  # it imports what workers need while this process plans
     with timings.step("plan"):
         plan, weights = plan_survey(settings, RunFolder(settings.out).settled())
         check_inputs(settings, plan)
         folder = RunFolder.open(settings.out)
+    card = weights.card
+    screen.say(f"Weights {card.name} {card.version}, {card.licence}.")
     with folder.session() as journal, said_when_full(folder.path):
         with timings.step("plan"):
             work = survey_work(folder, plan, weights, settings, journal, refresh=refresh)

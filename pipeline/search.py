@@ -33,6 +33,7 @@ from tiles.scene import Scene
 from tiles.skipping import SEARCHED_GATE, StatusArray, known_status
 
 if TYPE_CHECKING:
+    from models.calibration import Calibration
     from models.detector import Detector, Search
 
 DEVICE = threading.Lock()
@@ -40,7 +41,10 @@ DEVICE = threading.Lock()
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """What a worker needs to build its detector; device and precision are resolved."""
+    """What a worker needs to build its detector; device and precision are resolved.
+
+    `elsewhere` says that the region lies far from all places that the weights were trained on.
+    """
 
     weights: Path
     weights_sha256: str
@@ -49,6 +53,7 @@ class DetectorSpec:
     halo_px: int
     gate: Path | None = None
     gate_sha256: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Searcher:
     """A detector, ready to search blocks in this process."""
 
     detector: Detector
+    elsewhere: bool = False
 
     @classmethod
     def load(cls, spec: DetectorSpec) -> Searcher:
@@ -94,7 +100,8 @@ class Searcher:
         from models.detector import Detector
 
         return cls(
-            Detector.load(spec.weights, spec.device, spec.precision, threads=1, gate=spec.gate)
+            Detector.load(spec.weights, spec.device, spec.precision, threads=1, gate=spec.gate),
+            spec.elsewhere,
         )
 
     def search(self, scene: Scene, block: Block, site_class: SiteClass) -> BlockResult:
@@ -118,10 +125,10 @@ class Searcher:
             )
         read = read_looks(scene, block)
         was_read = time.perf_counter()
-        found = self._look(block, read)
+        found = self._look(block, read, known == SEARCHED)
         core = np.s_[block.halo : block.halo + block.rows, block.halo : block.halo + block.cols]
         status = _settled(known, found.status(read.status.to_numpy()[core]))
-        seen = SeenPixels.of(scene, block, read, known)
+        seen = SeenPixels.of(scene, block, read)
         return BlockResult(
             detections=self._located(found, scene, site_class, seen),
             ground=sample_ground(scene, block, status, _days(read, core)),
@@ -133,18 +140,23 @@ class Searcher:
             gated_px=int((status == SEARCHED_GATE).sum()),
         )
 
-    def _look(self, block: Block, read: BlockPixels) -> Search:
+    def _look(self, block: Block, read: BlockPixels, wanted: Bools) -> Search:
         core = ArrayWindow(block.halo, block.halo, block.rows, block.cols)
         origin = PixelOrigin(block.row - block.halo, block.col - block.halo)
         # several threads may read for one graphics card, which works for one at a time
         with DEVICE if self.detector.device != "cpu" else nullcontext():
-            return self.detector.search(read.pixels.to_numpy(), read.usable, core, origin)
+            return self.detector.search(read.pixels.to_numpy(), read.usable, core, origin, wanted)
+
+    def curve(self, prevalence_per_1000km2: float) -> Calibration:
+        """From score to probability in this region, at a density of sites."""
+        known = self.detector.card.calibration
+        here = known.elsewhere() if self.elsewhere else known
+        return here.at_prevalence(prevalence_per_1000km2)
 
     def _located(
         self, found: Search, scene: Scene, site_class: SiteClass, pixels: SeenPixels
     ) -> gpd.GeoDataFrame:
-        calibration = self.detector.card.calibration
-        calibration = calibration.at_prevalence(site_class.prevalence_per_1000km2)
+        calibration = self.curve(site_class.prevalence_per_1000km2)
         ours = pixels.owned(found.boxes)
         boxes, unfamiliar = found.boxes[ours], found.unfamiliar[ours]
         return georeference(
@@ -164,28 +176,24 @@ class SeenPixels:
     Attributes:
         block: where they lie.
         own: (y, x) of the core, False where another scene goes before; None where none does.
-        known: (y, x) of the core inside the scene, what `known_status` said of it.
         looks: of the block with its halo; None for a plain scene.
     """
 
     block: Block
     own: Bools | None
-    known: StatusArray
     looks: Looks | None
 
     @classmethod
-    def of(cls, scene: Scene, block: Block, read: BlockPixels, known: StatusArray) -> SeenPixels:
+    def of(cls, scene: Scene, block: Block, read: BlockPixels) -> SeenPixels:
         """Of a block that was read."""
-        return cls(block, owned(scene, block), known, read.looks)
+        return cls(block, owned(scene, block), read.looks)
 
     def owned(self, boxes: PixelBoxes) -> Bools:
-        """Which boxes have their peak where this scene decides, and something was to be searched.
-
-        An empty tile stays so where its block was read for another one's sake.
-        """
+        """Which boxes have their peak where this scene decides."""
+        if self.own is None:
+            return np.ones(len(boxes), bool)
         row, col = boxes.peak_row - self.block.row, boxes.peak_col - self.block.col
-        ours = self.known[row, col] == SEARCHED
-        return np.asarray(ours if self.own is None else ours & self.own[row, col])
+        return np.asarray(self.own[row, col])
 
     def looks_at(self, boxes: PixelBoxes) -> SeenOn | None:
         """The looks at each box's peak; None for a plain scene, which has one."""

@@ -99,7 +99,8 @@ def _same_file(path: Path, sha256: str, digest: Callable[[Path], str]) -> Path:
 def plugin_name(spec: DetectorSpec) -> str:
     """Name of the worker plugin that holds this very detector."""
     gate = f"-{spec.gate_sha256[:8]}" if spec.gate_sha256 else ""
-    return f"kilnlight-{spec.weights_sha256[:16]}{gate}-{spec.device}-{spec.precision}"
+    place = "-elsewhere" if spec.elsewhere else ""
+    return f"kilnlight-{spec.weights_sha256[:16]}{gate}-{spec.device}-{spec.precision}{place}"
 
 
 def search_task(task: SurveyTask) -> PackedResult:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -11,6 +12,9 @@ from tiles.scene import Scene
 TILE_PX = 1024  # the network's fixed array without its margin: the margin costs a third
 STRIDE_PX = 32  # cores end on multiples of this, so every network stride up to 32 divides them
 CORE_PX = 2048  # 4 megapixels, one or two seconds of work: small next to a run, large next to Dask
+# A core's outline follows the curves of its sides less closely than its tiles' outlines do, by at
+# most this: some 10 m.
+OUTLINE_OFF_DEG = 1e-4
 COMPOSITE_CORE_PX = 4096  # half the share of file blocks that two cores read, of all dates
 
 
@@ -73,7 +77,8 @@ def plan_blocks(
 ) -> Iterator[Block]:
     """Yield the blocks of a scene whose cores touch the region (EPSG:4326), row by row.
 
-    A core at the region's edge is cut down to those of its tiles that touch the region.
+    A core at the region's edge is cut down to those of its tiles that touch the region, so that
+    the same tiles are looked at in cores of any size.
     """
     whole = core_shape(scene, wanted_px)
     shapely.prepare(region)
@@ -83,23 +88,36 @@ def plan_blocks(
             outline = _outline(scene, block)
             if region.contains(outline):
                 yield block
-            elif region.intersects(outline):
+            elif region.dwithin(outline, OUTLINE_OFF_DEG):
                 yield from _cut_down(scene, block, region)
 
 
 def _cut_down(scene: Scene, block: Block, region: BaseGeometry) -> Iterator[Block]:
-    """The smallest block of whole tiles that holds all tiles of a block that touch the region."""
-    touching = [
-        (row, col)
-        for row in range(block.row, min(block.row + block.rows, scene.rows), TILE_PX)
-        for col in range(block.col, min(block.col + block.cols, scene.cols), TILE_PX)
-        if region.intersects(_outline(scene, Block(row, col, TILE_PX, TILE_PX, block.halo)))
-    ]
-    if not touching:
-        return  # the outline of the whole follows the CRS less closely than those of the parts
-    rows, cols = zip(*touching, strict=True)
-    down, across = max(rows) + TILE_PX - min(rows), max(cols) + TILE_PX - min(cols)
-    yield _within(scene, Block(min(rows), min(cols), down, across, block.halo))
+    """Blocks of just those tiles of a block that touch the region."""
+    held: Block | None = None
+    for run in _runs(scene, block, region):
+        if held is None:
+            held = run
+        elif (held.col, held.cols, held.row + held.rows) == (run.col, run.cols, run.row):
+            held = replace(held, rows=held.rows + run.rows)
+        else:
+            yield _within(scene, held)
+            held = run
+    if held is not None:
+        yield _within(scene, held)
+
+
+def _runs(scene: Scene, block: Block, region: BaseGeometry) -> Iterator[Block]:
+    """Neighbours in each row of a block's tiles that touch the region, row by row."""
+    for row in range(block.row, min(block.row + block.rows, scene.rows), TILE_PX):
+        touching = [
+            Block(row, col, TILE_PX, TILE_PX, block.halo)
+            for col in range(block.col, min(block.col + block.cols, scene.cols), TILE_PX)
+            if region.intersects(_outline(scene, Block(row, col, TILE_PX, TILE_PX, block.halo)))
+        ]
+        for _, run in groupby(enumerate(touching), lambda nth: nth[1].col - TILE_PX * nth[0]):
+            tiles = [tile for _, tile in run]
+            yield replace(tiles[0], cols=TILE_PX * len(tiles))
 
 
 def _within(scene: Scene, block: Block) -> Block:

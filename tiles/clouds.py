@@ -118,10 +118,22 @@ def _black_fill(pixels: npt.NDArray[np.generic]) -> Bools:
 def _thick_cloud(pixels: npt.NDArray[np.generic]) -> Bools:
     """White in all bands over a square of CLOUD_PATCH_PX, grown by CLOUD_MARGIN_PX."""
     white = np.asarray(pixels.min(axis=0) >= _cloud_level(pixels.dtype))
-    if not white.any():
-        return white
+    if not _may_hold(white, CLOUD_PATCH_PX):
+        return np.zeros_like(white)
     reach = CLOUD_PATCH_PX // 2
     return _within(_all_within(white, reach, outside=False), reach + CLOUD_MARGIN_PX)
+
+
+def _may_hold(mask: Bools, side: int) -> bool:
+    """Whether a square of so many set pixels can lie inside: a quick look, surely True if one does.
+
+    Of the squares of half the side on a fixed grid, such a square covers at least one.
+    """
+    half = (side + 1) // 2
+    rows, cols = (length // half for length in mask.shape)
+    cut = mask[: rows * half, : cols * half]
+    lines = cut.reshape(rows, half, cols * half).all(axis=1)
+    return bool(lines.reshape(rows, cols, half).all(axis=2).any())
 
 
 def _cloud_level(dtype: np.dtype[np.generic]) -> float:

@@ -71,7 +71,7 @@ def train_gate(
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
-    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 400,
+    steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 600,
     seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -81,13 +81,13 @@ def train_gate(
     """
     from models.gate_training import GateSettings
     from models.gate_training import train_gate as train
-    from models.weights import default_weights
+    from models.weights import default_weights, find_weights
     from pipeline.progress import Screen
 
     screen = Screen(quiet=quiet)
     settings = GateSettings(
         dataset=dataset,
-        detector=weights or default_weights(),
+        detector=find_weights(weights) if weights else default_weights(),
         out=out,
         data_root=data,
         steps=steps,
@@ -123,6 +123,10 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
+    out_of_fold: Annotated[
+        bool,
+        typer.Option("--out-of-fold", help="Judge by the scores that the dataset's folds left."),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Compare with what is known: accuracy, false alarms, calibration and costs, with intervals.
@@ -137,12 +141,20 @@ def evaluate(
         if out is not None:
             typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
+    if out_of_fold:
+        from models.held_out import held_out_report, write_report
+
+        report = held_out_report(truth)
+        typer.echo(report.summary())
+        if out is not None:
+            typer.echo(f"Wrote {write_report(report, out)}.")
+        return
     from models.assessing import Question, assess, write_assessment
     from models.detector import Detector
-    from models.weights import default_weights
+    from models.weights import default_weights, find_weights
 
-    detector = Detector.load(weights or default_weights(), device)
-    rival = Detector.load(against, device) if against is not None else None
+    detector = Detector.load(find_weights(weights) if weights else default_weights(), device)
+    rival = Detector.load(find_weights(against), device) if against is not None else None
     assessed = assess(detector, Question(truth, data, fold), rival)
     typer.echo(assessed.record.summary())
     if out is not None:

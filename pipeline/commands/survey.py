@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline import nursery
 from pipeline.commands.options import Quiet
 from tiles.errors import ConfigError
 
@@ -35,7 +36,10 @@ Country = Annotated[str | None, typer.Option(help="Two letters, as IN: whose sea
 Prevalence = Annotated[
     float | None, typer.Option(help="Sites per 1,000 km2 to presume; else the class's own.")
 ]
-Weights = Annotated[Path | None, typer.Option(help="Weights; else the built-in ones.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(help="Weights: a file or a name, e.g. brick_kiln_free; else those of the class."),
+]
 BandNumbers = Annotated[str | None, typer.Option(help="Red, green, blue, as 4,3,2; else by name.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")]
@@ -106,9 +110,6 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Survey a region: imagery in, detections, coverage, hotspots, a map and a ranked list out."""
-    from pipeline.progress import Screen
-    from pipeline.run import run as run_survey
-
     flags: dict[str, Any] = {
         "imagery": tuple(imagery) if imagery else None,
         "out": out,
@@ -145,6 +146,11 @@ def run(
             "any_season": any_season or None,
         },
     )
+    if settings.scheduler is None:
+        nursery.begin()  # it imports what workers need while this process imports what it needs
+    from pipeline.progress import Screen
+    from pipeline.run import run as run_survey
+
     screen = Screen(quiet=quiet)
     screen.say(run_survey(settings, screen, refresh=refresh).text())
 

@@ -4,6 +4,7 @@
 The scene is made once and kept in the system's temporary folder.
 """
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -21,23 +22,22 @@ from affine import Affine
 
 from maps.linking import link_sites
 from models.detection import DETECTIONS, PixelBoxes, PixelOrigin, georeference
-from models.detector import Detector, network_margin_px
+from models.detector import MERGED_MARGIN_PX, Detector, network_margin_px
 from models.gate import default_gate
 from models.prepared import Prepared
 from models.site_class import load_site_class
-from models.tiling import grown, shrunk, tiles_of
+from models.tiling import grown, shrunk, tiles_of, within
 from models.weights import default_weights, load_card
-from pipeline.config import RunSettings
-from pipeline.progress import Screen
-from pipeline.run import run
+from pipeline.nursery import ENVIRON
 from pipeline.search import DetectorSpec, Searcher
+from tests.benchmarks.engine_runs import SCENES, command_s, several_s, small_scene, surveyed
 from tests.benchmarks.other_ways import CHIP_PX, CORES, chip_loop, pairs_within, sahi, seconds
 from tests.made_up import UTM_44N, UTM_ORIGIN
 from tiles.blocks import plan_blocks
 from tiles.read import read_block
 from tiles.scene import GsdLimits, open_scene
 from tiles.simulate import simulate_patch
-from tiles.tables import read_table, write_table
+from tiles.tables import write_table
 
 QUICK = os.environ.get("KILNLIGHT_BENCH") == "quick"
 SIDE_PX = 1830 if QUICK else 10_980  # a Sentinel-2 tile is 10,980 px wide
@@ -46,6 +46,8 @@ PATCHES = 12 if QUICK else 48
 KILNS_PER_1000KM2 = 30.0  # the belt's mean
 PART_PX = 1024 if QUICK else 3072  # of the scene, for what is slow: figures are a megapixel's
 KILN = load_site_class("brick_kiln")
+# of glibc's malloc.h: what `pipeline.nursery` sets by environment variables
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 def made_up_scene():
@@ -76,6 +78,14 @@ def made_up_scene():
 @pytest.fixture(scope="module")
 def scene():
     return open_scene(made_up_scene(), "bench", GsdLimits())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_as_workers_keep_it():
+    """Freed memory stays with this process too, else what runs bare here would look slow."""
+    libc = ctypes.CDLL(None)
+    for option, value in ((M_ARENA_MAX, 1), (M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
+        assert libc.mallopt(option, value) == 1
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +124,11 @@ def _forward_s(detector, scene, block):
         seen = shrunk(tile, read.usable)
         if seen is None:
             continue
-        x = prepared.normalised(
-            grown(seen, network_margin_px(detector.card.shape), *prepared.shape)
-        )
+        window = grown(seen, network_margin_px(detector.card.shape), *prepared.shape)
+        inner = within(grown(seen, MERGED_MARGIN_PX, *prepared.shape), window)
         with torch.inference_mode():
-            total += seconds(lambda x=x: detector._net.features(x))
+            x = prepared.normalised(window, detector._dtype)
+            total += seconds(lambda x=x, inner=inner: detector._net.features(x, inner))
     return total
 
 
@@ -130,23 +140,6 @@ def _core(block):
 
 def blocks_of(scene, detector):
     return list(plan_blocks(scene, detector.halo_px, scene.footprint))
-
-
-def surveyed(scene, out, **changes):
-    """Survey in a fresh folder: detections, and seconds with and without the workers' start."""
-    values = {"imagery": (str(scene.path),), "out": out, "gate": False, **changes}
-    summary = run(RunSettings.of(values, "bench"), Screen(quiet=True))
-    return read_table(out / "detections.parquet", DETECTIONS), summary.seconds["survey"]
-
-
-def start_s(tmp_path_factory):
-    """Seconds that a survey of one small scene takes: the start of the workers and little else."""
-    from tests.made_up import write_raster
-
-    folder = tmp_path_factory.mktemp("start")
-    small = simulate_patch(np.random.default_rng(0), 256, 2).pixels
-    tiny = open_scene(write_raster(folder / "s.tif", small), "s", GsdLimits())
-    return surveyed(tiny, folder / "run")[1]
 
 
 def machine():
@@ -164,8 +157,14 @@ def megapixels(scene):
 def test_survey_against_its_floor_and_others(scene, detector, floor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("survey")
     mp = megapixels(scene)
-    begin_s = start_s(tmp_path_factory)
+    small = small_scene(folder)
+    small_command_s, whole_command_s = (
+        command_s(small, folder / "a"),
+        command_s(scene, folder / "b"),
+    )
+    begin_s = surveyed(small, folder / "start")[1]
     found, plain_s = surveyed(scene, folder / "plain")
+    each_s = several_s(scene, folder / "several") / SCENES
     one_s = surveyed(scene, folder / "one", workers=1)[1]
     threaded_s = two_threads_s(scene)
     sahi_mp, twins = sahi(scene, PART_PX)
@@ -179,6 +178,10 @@ def test_survey_against_its_floor_and_others(scene, detector, floor, tmp_path_fa
         f"  floor on {CORES} cores                      {mp / floor.seconds:7.1f} MP/s\n"
         f"  survey end to end                     {rate:7.1f} MP/s = {rate * 100:.0f} km2/s, "
         f"{plain_s / floor.seconds:.2f} times the floor\n"
+        f"    of {SCENES} such scenes, each          {mp / each_s:7.1f} MP/s, "
+        f"{each_s / floor.seconds:.2f} times the floor\n"
+        f"    `kilnlight run`, begin to end       {mp / whole_command_s:7.1f} MP/s in "
+        f"{whole_command_s:.1f} s; {small_command_s:.1f} s of a scene of 256 px\n"
         f"    less {begin_s:.1f} s for the workers' start   {working:7.1f} MP/s, "
         f"{(plain_s - begin_s) / floor.seconds:.2f} times the floor\n"
         f"  SAHI's procedure, fp32                {sahi_mp:7.2f} MP/s: survey {rate / sahi_mp:.1f} "
@@ -295,7 +298,7 @@ def test_memory_of_a_worker_does_not_grow_with_the_scene(tmp_path):
             capture_output=True,
             text=True,
             check=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **ENVIRON},  # as a worker of a local cluster
         ).stdout.split()
         idle_mb, peaks[times**2] = float(told[0]), float(told[1])
     above = {n: peak - idle_mb for n, peak in peaks.items()}

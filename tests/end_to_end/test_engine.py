@@ -59,7 +59,8 @@ def begin(imagery, out, **changes):
     program = "import runpy; runpy.run_module('tests.pipeline.engine', run_name='__main__')"
     changes = {"engine": QUICK, "workers": 1, **changes}
     command = [sys.executable, "-c", program, str(imagery), str(out), json.dumps(changes)]
-    return subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    # a group of its own, but not a session: Linux shares out the processor by sessions
+    return subprocess.Popen(command, process_group=0, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.calibration import Calibration, fit_calibration, score_logit
+from models.calibration import (
+    Calibration,
+    fit_calibration,
+    score_logit,
+    shift_elsewhere,
+)
 from tests.models.made_up_models import make_card
 
 
@@ -145,3 +150,22 @@ def test_regions_that_differ_widen_every_interval_and_alike_ones_do_not() -> Non
     assert different.variance_between == pytest.approx(shift.var(ddof=1), rel=0.5)
     wide, narrow = (c.probabilities(np.array([0.4])) for c in (different, alike))
     assert wide.high[0] - wide.low[0] > 5 * (narrow.high[0] - narrow.low[0])
+
+
+def test_regions_never_seen_widen_intervals_elsewhere_only() -> None:
+    rng = np.random.default_rng(3)
+    curve = Calibration.unknown(30.0).model_copy(update={"variance_intercept": 0.01})
+    parts = [sample(rng, 3000, intercept, 1.0) for intercept in (-2.0, 1.0)]
+    scores, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
+    region = np.repeat([0, 1], 3000)
+    variance = shift_elsewhere(curve, scores, truth, np.full(6000, 30.0), region)
+    assert variance == pytest.approx((2.0**2 + 1.0**2) / 2, abs=0.35)
+    known = curve.model_copy(update={"variance_elsewhere": variance})
+    half = np.array([0.5])
+    assert known.probabilities(half) == curve.probabilities(half)
+    near, far = (c.probabilities(half) for c in (known, known.elsewhere()))
+    assert far.p == near.p
+    # 1.645 standard deviations of the root of 0.01 + variance around log-odds of 0
+    reach = 1.6449 * (0.01 + variance) ** 0.5
+    assert far.low[0] == pytest.approx(1 / (1 + np.exp(reach)), abs=1e-3)
+    assert far.high[0] == pytest.approx(1 / (1 + np.exp(-reach)), abs=1e-3)

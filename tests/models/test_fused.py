@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.fused import Fused, FusedNet, add_doubled
+from models.detection import ArrayWindow
+from models.fused import CUT_REACH_PX, Fused, FusedNet, add_doubled, twice
 from models.network import KilnNet
 from models.weights import NetworkShape
 from tests.models.made_up_models import SMALL, make_weights
@@ -59,8 +60,28 @@ def test_scores_in_bf16_are_within_a_fiftieth_of_fp32() -> None:
 def test_a_coarse_map_is_added_to_four_cells_each() -> None:
     fine = torch.zeros(1, 2, 4, 6).contiguous(memory_format=torch.channels_last)
     coarse = torch.arange(12.0).view(1, 2, 2, 3).contiguous(memory_format=torch.channels_last)
-    added = add_doubled(fine, coarse)[0].numpy()
-    assert np.array_equal(added, coarse[0].numpy().repeat(2, 1).repeat(2, 2))
+    lateral = torch.nn.Conv2d(2, 2, 1)
+    with torch.inference_mode():
+        expected = lateral(coarse)[0].numpy().repeat(2, 1).repeat(2, 2)
+        wide = twice(lateral)(coarse).contiguous(memory_format=torch.channels_last)
+        added = add_doubled(fine, wide)[0].numpy()
+    assert np.allclose(added, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("inner", [ArrayWindow(0, 16, 96, 64), ArrayWindow(40, 32, 40, 56)])
+def test_a_part_merges_as_the_whole_does_but_for_its_edge(inner: ArrayWindow) -> None:
+    torch.manual_seed(3)
+    fused = FusedNet(lively_net(), "cpu", torch.float32)
+    x = torch.randn(1, 3, 96, 112)
+    with torch.inference_mode():
+        whole, part = fused.features(x)[0], fused.features(x, inner)[0]
+    edge = CUT_REACH_PX // 2
+    rows, cols = inner.rows // 2, inner.cols // 2
+    assert part.shape[:2] == (rows, cols)
+    expected = whole[inner.row0 // 2 :, inner.col0 // 2 :][:rows, :cols]
+    core = np.s_[edge : rows - edge, edge : cols - edge]
+    assert torch.allclose(part[core], expected[core], atol=1e-5)
+    assert not torch.allclose(part, expected, atol=1e-3)
 
 
 def test_one_pass_and_plain_layers_agree_on_a_shortcut() -> None:

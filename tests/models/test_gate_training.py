@@ -1,27 +1,26 @@
-"""Training the gate: thresholds that no fold chose for itself, and counts that say so."""
+"""Training the gate: what its loss rewards, and what it sees."""
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from models.augment import CONTEXT_PX, SAMPLE_PX, Sample
+from models.dataset import Dataset, Source
+from models.dataset_file import DatasetFile
+from models.detector import Detector
+from models.gate import load_gate_card
 from models.gate_network import GateNet, coarse_samples
 from models.gate_training import (
-    FoldResult,
     GateSettings,
-    Region,
-    Sites,
-    choose_threshold,
-    finished,
     gate_loss,
     gate_markdown,
     train_gate,
 )
-from models.weights import GateShape
-from tests.models.test_gate import CARD
-from tiles.errors import ConfigError, DatasetError
+from models.weights import GateShape, save_weights
+from tests.models.made_up_models import make_weights, simulated_picture
+from tiles.errors import ConfigError
 
 SIDE = CONTEXT_PX + SAMPLE_PX + CONTEXT_PX
 
@@ -54,38 +53,35 @@ def test_samples_become_coarse_pixels() -> None:
     assert GateNet(GateShape())(x).shape == (1, 1, SIDE // 4, SIDE // 4)
 
 
-def test_a_threshold_loses_a_share_of_the_sites_less_a_margin() -> None:
-    logits = np.arange(1000.0)
-    assert 4 < choose_threshold(logits) < 5
-    assert choose_threshold(np.array([2.0, 1.0])) < 1.0
-    with pytest.raises(DatasetError, match="no threshold of a gate can be chosen"):
-        choose_threshold(np.zeros(0))
-
-
-def fold(lowest: float, sites: int, simulated: float = 5.0) -> FoldResult:
-    logit = np.full(sites, 5.0)
-    logit[0] = lowest
-    found = np.ones(sites, bool)
-    found[-1] = False
-    region = Region("Delhi", np.array([9.0, -9.0, -9.0, -9.0]), 10.0, Sites(logit, found))
-    return FoldResult((region,), Sites(np.array([simulated, 5.0]), np.ones(2, bool)))
-
-
-def test_a_fold_s_own_sites_do_not_choose_its_threshold() -> None:
-    card = finished(CARD, [fold(-3.0, 50), fold(4.0, 51), fold(4.5, 52, simulated=-8.0)])
-    together, real, made_up, known = card.kept
-    # the first fold's lowest site is lost by the threshold of the others, and by no other
-    assert (real.kept, real.sites) == (149, 150)
-    assert (made_up.kept, made_up.sites) == (1, 2), "the worst fold counts"
-    assert (together.kept, together.sites) == (150, 152)
-    assert (known.kept, known.sites) == (152, 153)
-    assert card.threshold == pytest.approx(-3.1)
-    assert card.passed[0].share == 0.25
-    assert "149 of 150" in gate_markdown(card)
-    assert "used where `--gate` asks for it" in gate_markdown(card)
-
-
 def test_weights_are_named_as_such() -> None:
     settings = GateSettings(dataset=Path("d.toml"), detector=Path("w"), out=Path("gate.bin"))
     with pytest.raises(ConfigError, match=r"not gate\.bin"):
         train_gate(settings)
+
+
+def test_a_gate_is_trained_judged_and_written_with_its_card(tmp_path, monkeypatch) -> None:
+    """Two folds of made-up land, a few steps each: the file is a gate that fits its detector."""
+    weights = make_weights()
+    save_weights(tmp_path / "detector.safetensors", weights.card, weights.tensors)
+    pictures = tuple(
+        replace(simulated_picture(seed, 6), region=region)
+        for seed, region in ((1, "north"), (2, "south"))
+    )
+    file = DatasetFile(name="made-up", version="0.1", licence="MIT", steps=1)
+
+    def dataset(path: Path, root: Path, fold: str | None = None) -> Dataset:
+        return Dataset(
+            file, path.parent, fold or "", (Source("made-up", 1.0, pictures),), test=pictures
+        )
+
+    monkeypatch.setattr("models.gate_training.load_dataset", dataset)
+    monkeypatch.setattr("models.gate_training.simulated_pictures", lambda *_: list(pictures))
+    detector = tmp_path / "detector.safetensors"
+    settings = {"detector": detector, "out": tmp_path / "gate.safetensors", "steps": 2}
+    out = train_gate(GateSettings(dataset=tmp_path / "d.toml", folds=("a", "b"), **settings))
+    card = load_gate_card(out)
+    assert card.detector_sha256 == Detector.load(detector, "cpu", "fp32").sha256
+    assert {passed.region for passed in card.passed} == {"north", "south"}
+    assert card.passed[0].work is None, "pictures of 160 px are smaller than a tile"
+    assert card.kept[0].sites > 0
+    assert out.with_suffix(".md").read_text() == gate_markdown(card)

@@ -10,10 +10,13 @@ from safetensors.numpy import save_file
 from models.site_class import load_site_class
 from models.weights import (
     METADATA_KEY,
+    TrainedPlace,
     check_bands,
     default_weights,
+    find_weights,
     load_card,
     load_weights,
+    nearest_place,
     save_weights,
 )
 from tests.models.made_up_models import make_card, make_weights
@@ -125,3 +128,27 @@ def test_the_shipped_weights_are_what_their_card_says() -> None:
     assert weights.card.licence == "CC-BY-NC-4.0"
     assert weights.card.familiarity is not None
     assert 0.5 < weights.card.recall.low <= weights.card.recall.mean <= weights.card.recall.high
+
+
+def test_weights_are_found_by_file_or_by_name(tmp_path: Path) -> None:
+    assert find_weights(Path("gold_mine")) == default_weights("gold_mine")
+    for file in (tmp_path / "own.safetensors", tmp_path / "brick_kiln"):
+        assert find_weights(file) == file  # a mistyped path is no name
+    with pytest.raises(WeightsError, match=r"no weights called 'own' .* brick_kiln"):
+        find_weights(Path("own"))
+
+
+def test_the_nearest_place_trained_on() -> None:
+    places = (
+        TrainedPlace(name="Delhi", lon=77.25, lat=28.75),
+        TrainedPlace(name="Bangladesh", lon=90.3, lat=23.8),
+    )
+    card = make_card().model_copy(update={"trained_places": places})
+    near = nearest_place(card, 77.25, 29.75)
+    assert near is not None
+    assert (near.name, near.is_far) == ("Delhi", False)
+    assert near.distance_km == pytest.approx(110.9, abs=0.1)  # a degree of latitude at 29 N
+    far = nearest_place(card, 100.0, 15.0)
+    assert far is not None
+    assert (far.name, far.is_far) == ("Bangladesh", True)
+    assert nearest_place(make_card().model_copy(update={"trained_places": ()}), 0, 0) is None

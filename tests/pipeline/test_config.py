@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from models.weights import default_weights
 from pipeline.config import RunSettings, add_to_section, read_run_file, to_toml
-from tiles.errors import ConfigError, RegionError
+from tiles.errors import ConfigError, RegionError, WeightsError
 from tiles.scene import Bands
 
 
@@ -18,6 +19,22 @@ def test_paths_of_a_run_file_are_relative_to_it(tmp_path):
     assert settings.region == tmp_path / "r.geojson"
     assert settings.site_class == str(tmp_path / "own.toml")
     assert settings.band_numbers == Bands(4, 3, 2)
+
+
+def test_weights_of_a_run_file_are_a_name_or_a_file_beside_it(tmp_path):
+    file = tmp_path / "run.toml"
+    for text, path in (
+        ("gold_mine", default_weights("gold_mine")),
+        ("own.safetensors", tmp_path / "own.safetensors"),
+        ("own/weights", tmp_path / "own/weights"),
+    ):
+        file.write_text(f'imagery = "a.tif"\nout = "run"\nweights = "{text}"\n')
+        settings = RunSettings.of(read_run_file(file), "run.toml")
+        assert settings.weights == path
+        assert str(path) in to_toml(settings)
+    file.write_text('imagery = "a.tif"\nout = "run"\nweights = "gold"\n')
+    with pytest.raises(WeightsError, match="no weights called 'gold'"):
+        RunSettings.of(read_run_file(file), "run.toml")
 
 
 def test_written_settings_give_the_same_run_again_from_anywhere(tmp_path, monkeypatch):

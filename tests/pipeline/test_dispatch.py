@@ -1,5 +1,6 @@
 """Tasks that fail, hang, kill their worker or lose their scheduler cost themselves and no more."""
 
+import asyncio
 import logging
 import os
 import time
@@ -144,6 +145,19 @@ def test_no_worker_for_too_long_is_one_sentence(monkeypatch):
         force = Workforce(client, None, None)
         with pytest.raises(SurveyError, match=r"no worker has been there for 0\.3 s.*to go on"):
             dispatch(force, ["fine"], EngineSettings(worker_wait_s=0.3))
+
+
+def test_a_scheduler_that_hangs_is_not_waited_for_without_end(one_thread, monkeypatch):
+    async def hanging(**_):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("pipeline.dispatch.HEALTH_S", 0.0)
+    monkeypatch.setattr("pipeline.cluster.SILENCE_S", 0.2)
+    monkeypatch.setattr(one_thread.client.scheduler, "identity", hanging, raising=False)
+    started = time.monotonic()
+    with pytest.raises(SurveyError, match=r"own scheduler is gone.*what was done is kept"):
+        dispatch(one_thread, ["fine"])
+    assert time.monotonic() - started < 10
 
 
 @pytest.fixture(scope="module")

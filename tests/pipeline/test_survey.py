@@ -329,7 +329,8 @@ def ground_of(searcher, scene, core_px):
         for g in grounds
         for row, col, code in zip(g.row, g.col, g.status, strict=True)
     }
-    return status, sorted(name for one in results for name in one.detections["detection_id"])
+    found = sorted(name for one in results for name in one.detections["detection_id"])
+    return status, found, sum(one.looked for one in results), sum(one.unfamiliar for one in results)
 
 
 class ExactDetector:
@@ -338,9 +339,8 @@ class ExactDetector:
     def __init__(self, real, boxes):
         self.card, self.halo_px, self.boxes = real.card, real.halo_px, boxes
         self.device = real.device
-        self.device = real.device
 
-    def search(self, pixels, usable, core, origin):
+    def search(self, pixels, usable, core, origin, wanted):
         row, col = self.boxes.peak_row - origin.row, self.boxes.peak_col - origin.col
         own = (row >= core.row0) & (row < core.row0 + core.rows)
         found = self.boxes[own & (col >= core.col0) & (col < core.col0 + core.cols)]

@@ -80,3 +80,40 @@ def test_blocks_that_miss_the_region_are_not_planned():
     inside = scene.outline(3100, 3100, 100, 100)
     planned = [(b.row, b.col, b.rows, b.cols) for b in plan_blocks(scene, 64, inside)]
     assert planned == [(3072, 3072, 1024, 1024)], "cut down to the tile that touches the region"
+
+
+def tiles_planned(scene, region, wanted):
+    blocks = list(plan_blocks(scene, 64, region, wanted))
+    tiles = [
+        (row, col)
+        for block in blocks
+        for row in range(block.row, block.row + block.rows, TILE_PX)
+        for col in range(block.col, block.col + block.cols, TILE_PX)
+    ]
+    assert len(tiles) == len({*tiles}), "no tile lies in two blocks"
+    return {*tiles}
+
+
+@given(corners=st.lists(st.tuples(*[st.integers(-500, 9000)] * 2), min_size=3, max_size=5))
+def test_the_same_tiles_are_looked_at_in_blocks_of_any_size(corners):
+    scene = made_up_scene(8192, 7000)
+    lon, lat = scene.to_lonlat(*np.array(corners, float).T)
+    region = shapely.MultiPoint(np.column_stack([lon, lat])).convex_hull
+    hole = scene.outline(2100, 2100, 3000, 2900)  # some tiles in the middle touch nothing
+    ring = shapely.difference(region, hole)
+    for outline in (region, ring):
+        small = tiles_planned(scene, outline, 1024)
+        assert tiles_planned(scene, outline, 2048) == small
+        assert tiles_planned(scene, outline, 4096) == small
+    strips = made_up_scene(8192, 7000, 8, 7000)
+    assert tiles_planned(strips, region, 2048) == tiles_planned(scene, region, 1024)
+
+
+def test_tiles_of_a_block_that_miss_the_region_are_left_out():
+    scene = made_up_scene(4096, 4096)
+    three = [scene.outline(r, c, 1000, 1000) for r, c in ((20, 20), (1040, 20), (1040, 2060))]
+    planned = [
+        (b.row, b.col, b.rows, b.cols)
+        for b in plan_blocks(scene, 64, shapely.union_all(three), 4096)
+    ]
+    assert planned == [(0, 0, 2048, 1024), (1024, 2048, 1024, 1024)]

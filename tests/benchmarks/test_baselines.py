@@ -5,16 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.baselines import (
-    SHUFFLE_PX,
+from models.dataset import Source
+from models.scoring import scored_of
+from tests.benchmarks.baselines import SHUFFLE_PX, shuffle_blocks, shuffled
+from tests.benchmarks.colour_model import (
     STRIP_PX,
     feature_strips,
     fit_colour_model,
     pixel_features,
-    shuffle_blocks,
 )
-from models.dataset import Source
-from models.scoring import scored_of
 from tests.models.made_up_models import SMALL, made_up_land, simulated_picture
 from tiles.errors import DatasetError
 
@@ -41,6 +40,14 @@ def test_the_same_draw_gives_the_same_order_and_the_input_stays() -> None:
     first, second = (shuffle_blocks(pixels, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(first, second)
     assert np.array_equal(pixels, kept)
+
+
+def test_copies_of_a_picture_are_shuffled_each_in_its_own_way() -> None:
+    picture = simulated_picture(0, 2)
+    first, second = shuffled([picture], 2, seed=1)
+    assert not np.array_equal(first.pixels, second.pixels)
+    assert first.sites is picture.sites
+    assert first.pixels.sum() == picture.pixels.sum()
 
 
 def test_a_colour_model_finds_made_up_kilns_it_never_saw() -> None:

@@ -1,10 +1,9 @@
-"""Simple things to beat: colours and local spread alone, and pixels without their shapes."""
+"""A detector to beat that sees no shape: each pixel's colours and their spread around it alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 from models.chips import Picture, PixelRect
 from models.dataset import Source
 from models.detection import SCORE_DECIMALS, PixelBoxes
+from models.logistic import Prior, logistic_mode
 from models.network import normalise
 from models.prepared import to_tensors
 from models.scoring import SCORE_FLOOR, off_edge
@@ -22,7 +22,6 @@ from tiles.errors import DatasetError
 
 Floats = NDArray[np.float64]
 
-SHUFFLE_PX = 8
 # Means and deviations over 30, 70 and 150 m: a kiln's core, its length, its yard.
 WINDOWS_PX = (3, 7, 15)
 # A pixel this near a site's centre is one of its own; nearer than twice that it teaches nothing.
@@ -32,7 +31,6 @@ SITE_AREA_PX = 20  # pi times its square
 BACKGROUND = 30
 # Weak: a dozen pictures have few colours, and products of features many coefficients.
 RIDGE = 1e-3
-STEPS = 25
 # Half a kiln's short side: pixels of one kiln make one peak, and a single red pixel none.
 SMOOTH_PX = 2.0
 # As the detector's own.
@@ -42,31 +40,6 @@ SUPPRESSION_PX = 5
 STRIP_PX, MARGIN_PX = 256, 96
 # Pixels whose products of features are held at a time.
 CHUNK = 1 << 16
-
-
-def shuffle_blocks(pixels: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-    """The same pixels in random order within each block of 8 x 8: colours stay, shapes go.
-
-    All bands of a pixel move together. What lies beyond the last whole block stays as it was.
-
-    Args:
-        pixels: (band, y, x).
-        rng: Draws the orders.
-
-    Returns:
-        (band, y, x), a new array of the same type.
-    """
-    bands, rows, cols = pixels.shape
-    down, across = rows // SHUFFLE_PX, cols // SHUFFLE_PX
-    inner = pixels[:, : down * SHUFFLE_PX, : across * SHUFFLE_PX]
-    blocks = inner.reshape(bands, down, SHUFFLE_PX, across, SHUFFLE_PX).transpose(1, 3, 0, 2, 4)
-    blocks = blocks.reshape(down * across, bands, SHUFFLE_PX**2)
-    order = rng.random((down * across, 1, SHUFFLE_PX**2)).argsort(axis=-1)
-    mixed = np.take_along_axis(blocks, order, axis=-1)
-    mixed = mixed.reshape(down, across, bands, SHUFFLE_PX, SHUFFLE_PX).transpose(2, 0, 3, 1, 4)
-    result = pixels.copy()
-    result[:, : down * SHUFFLE_PX, : across * SHUFFLE_PX] = mixed.reshape(inner.shape)
-    return result
 
 
 @dataclass(frozen=True)
@@ -228,18 +201,10 @@ def _design(scaled: Floats) -> Floats:
 
 
 def _fit(design: Floats, truth: Floats, weights: Floats) -> Floats:
-    """Logistic regression by Newton's method with a weak ridge."""
-    weights = weights / weights.sum()
-    beta = np.zeros(design.shape[1])
-    for _ in range(STEPS):
-        p = _sigmoid(design @ beta)
-        gradient = design.T @ (weights * (truth - p)) - RIDGE * beta
-        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design
-        step = np.linalg.solve(curvature + RIDGE * np.eye(len(beta)), gradient)
-        beta = beta + np.clip(step, -3, 3)
-        if np.abs(step).max() < 1e-6:
-            break
-    return beta
+    """Logistic regression with a weak ridge."""
+    n = design.shape[1]
+    prior = Prior(np.zeros(n), RIDGE * np.eye(n))
+    return logistic_mode(design, truth, prior, weights=weights / weights.sum()).beta
 
 
 def _sigmoid(values: Floats) -> Floats:

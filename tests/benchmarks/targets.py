@@ -1,0 +1,110 @@
+"""The detector's targets beside what is measured, on places that training never saw.
+
+    python -m tests.benchmarks.targets ../shared/data FOLDER [DATASET]
+
+FOLDER holds what `kilnlight train --fold NAME --out FOLDER/NAME.safetensors` wrote for d1 to d4,
+to_delhi, to_bangladesh and to_up, as far as there is any. Every figure is given against the labels
+with the notes on them applied, and against the labels as they are, with what a perfect detector
+would get beside them where there are notes. Thresholds of F1 come from the other places. DATASET
+may be a copy of the dataset file that names more notes.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from models.assessing import by_region
+from models.chips import Picture
+from models.dataset import load_dataset
+from models.dataset_file import read_dataset_file
+from models.formats.notes import read_notes
+from models.out_of_fold import figures_of_table, nested_figures_of_table
+from models.perfect import perfect_detector
+from models.predictions import boxes_on, read_predictions
+from models.scoring import join_scores, score_table, scored_of
+
+DATASET = Path("models/datasets/brick_kiln.toml")
+WITHIN = ("d1", "d2", "d3", "d4")
+BEYOND = ("to_delhi", "to_bangladesh", "to_up")
+TOLERANCE_M = 100.0
+TARGETS = {
+    "within Delhi: average precision": 0.93,
+    "within Delhi: F1": 0.88,
+    "within Delhi: false alarms per 1,000 km2 at recall 0.9": 30,
+    "within Bangladesh: average precision": 0.985,
+    "within Bangladesh: F1": 0.95,
+    "to Delhi: average precision": 0.75,
+    "to Bangladesh: average precision": 0.95,
+    "to Uttar Pradesh: average precision": 0.75,
+}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What a training of a fold left, and the labels that it is judged by."""
+
+    dataset: Path
+    data: Path
+    folder: Path
+    name: str
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / f"{self.name}.predictions.csv"
+
+    def pictures(self, notes: bool) -> tuple[Picture, ...]:
+        return load_dataset(self.dataset, self.data, self.name, notes, simulate=False).test
+
+
+def judged(fold: Fold, notes: bool) -> pd.DataFrame:
+    """Scores of a fold's predictions against the labels, with or without the notes on them."""
+    pictures = fold.pictures(notes)
+    predictions = read_predictions(fold.predictions)
+    tables = []
+    for place in sorted({picture.place for picture in pictures}):
+        group = [picture for picture in pictures if picture.place == place]
+        scored = scored_of(group, [boxes_on(picture, predictions) for picture in group])
+        tables.append(score_table(scored, place, TOLERANCE_M, fold.name, 0, group[0].region))
+    return join_scores(tables)
+
+
+def figures(tables: Sequence[pd.DataFrame], head: str) -> dict[str, str]:
+    """Figures by name; nested thresholds where there are several places to choose on."""
+    if not tables:
+        return {}
+    joined = join_scores(list(tables))
+    found = nested_figures_of_table(joined) if head == "within" else figures_of_table(joined, 0.3)
+    return {
+        f"{head} {f.name}": f"{f.value:.3f}"
+        + ("" if f.low is None else f" [{f.low:.3f}, {f.high:.3f}]")
+        for f in found
+    }
+
+
+def main(data: Path, folder: Path, dataset: Path = DATASET) -> None:
+    """Print the table."""
+    file = read_dataset_file(dataset)
+    known = pd.concat([read_notes(data / s.notes) for s in (*file.tiles, *file.scenes) if s.notes])
+    columns: list[dict[str, str]] = [{}, {}]
+    pictures: list[Picture] = []
+    for head, names in (("within", WITHIN), ("to", BEYOND)):
+        folds = [Fold(dataset, data, folder, name) for name in names]
+        there = [fold for fold in folds if fold.predictions.is_file()]
+        for column, notes in zip(columns, (True, False), strict=True):
+            column |= figures([judged(fold, notes) for fold in there], head)
+        if head == "within":
+            pictures = [picture for fold in there for picture in fold.pictures(notes=False)]
+    print("| | target | with notes | as labelled |\n|---|---|---|---|")
+    for name, target in TARGETS.items():
+        print(f"| {name} | {target:g} | " + " | ".join(c.get(name, "-") for c in columns) + " |")
+    for region, group in by_region(pictures).items():
+        perfect = perfect_detector(group, known)
+        if perfect is not None:
+            print(f"{region}: {perfect}")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
