@@ -40,6 +40,13 @@ def begin() -> None:
             forkserver.ensure_running()
 
 
+def end() -> None:
+    """Stop the process where nothing will come of the command: it may be importing still."""
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
 def _added_to_environment(values: Mapping[str, str]) -> Iterator[None]:
     """What the user has set stands."""

@@ -8,6 +8,7 @@ import csv
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -333,14 +334,11 @@ def _csv_records(path: Path) -> Iterator[Record]:
 
 def _sheet_records(path: Path) -> Iterator[Record]:
     try:
-        rows = (
-            load_workbook(path, read_only=True, data_only=True)
-            .worksheets[0]
-            .iter_rows(values_only=True)
-        )
-        header = [str(name or "") for name in next(rows, ())]
-        for row in rows:
-            cells = ("" if cell is None else str(cell) for cell in row)
-            yield dict(zip(header, cells, strict=False))
+        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+            rows = book.worksheets[0].iter_rows(values_only=True)
+            header = [str(name or "") for name in next(rows, ())]
+            for row in rows:
+                cells = ("" if cell is None else str(cell) for cell in row)
+                yield dict(zip(header, cells, strict=False))
     except NO_WORKBOOK as error:
         raise TableError(f"{path} is no XLSX that can be read: save it again as CSV.") from error

@@ -8,7 +8,7 @@ import typer
 
 from pipeline import nursery
 from pipeline.commands.options import Quiet
-from tiles.errors import ConfigError
+from tiles.errors import ConfigError, KilnlightError
 
 if TYPE_CHECKING:
     from pipeline.config import RunSettings
@@ -152,7 +152,11 @@ def run(
     from pipeline.run import run as run_survey
 
     screen = Screen(quiet=quiet)
-    screen.say(run_survey(settings, screen, refresh=refresh).text())
+    try:
+        screen.say(run_survey(settings, screen, refresh=refresh).text())
+    except KilnlightError:
+        nursery.end()
+        raise
 
 
 def settings_of(
