@@ -236,15 +236,18 @@ def default_weights(site_class: str = DEFAULT_NAME) -> Path:
     return path
 
 
-def find_weights(named: Path) -> Path:
+def find_weights(named: Path | None) -> Path:
     """Weights by their file, or by the name of those that come with the program.
 
     Args:
-        named: A file; or a name such as `brick_kiln_free`, where there is no file of that name.
+        named: A file; or a name such as `brick_kiln_free`, where there is no file of that name;
+            None for those of brick kilns.
 
     Raises:
         WeightsError: There are none of that name.
     """
+    if named is None:
+        return default_weights()
     if named.suffix or named.name != str(named) or named.exists():
         return named
     path = weights_folder() / f"{named}.safetensors"

@@ -1,8 +1,6 @@
 """From a run folder to one team's pack: which sites, in which files, for whose eyes."""
 
-import shutil
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,6 +28,7 @@ from maps.sealing import SUFFIX, Recipients, read_recipients
 from maps.tiers import NO_SITE
 from pipeline.config import RunSettings, read_run_file
 from pipeline.outcomes import outcomes_of
+from pipeline.pack_folder import UNFINISHED, clear_killed, moved, refuse_changed
 from pipeline.run_folder import RUN_FILE, RunFolder
 from pipeline.run_imagery import scenes_of_run
 from tiles.cells import project
@@ -42,7 +41,6 @@ from tiles.tables import read_table
 # 500 cards are more than it visits before the pack expires.
 MOST_KM2, MOST_SITES = 2500.0, 500
 USUAL_DAYS, MOST_DAYS = 60, 366
-UNFINISHED, KILLED_S = ".unfinished-", 3600  # a pack takes seconds: this one is no other's work
 LEAST_INSIDE = 0.01  # of the area: less than that was surveyed is the wrong file
 # How a site came into the team's list. Nothing else is read of the operator's table, which also
 # holds rates of reports: what is not read cannot get into a pack.
@@ -292,7 +290,7 @@ def _write(
     register = PackRegister(settings.run_folder)
     out = settings.out or register.open()
     out.mkdir(parents=True, exist_ok=True)
-    _clear_killed(register.open())
+    clear_killed(register.open())
     with tempfile.TemporaryDirectory(dir=register.folder, prefix=UNFINISHED) as aside:
         folder = Path(aside) / pack.facts.pack_id
         folder.mkdir(mode=OWNERS_FOLDER)
@@ -302,52 +300,15 @@ def _write(
         line = _log_line(settings, pack, folder, recipients)
         if recipients is None:
             place = out / pack.facts.pack_id
-            _refuse_changed(place, folder)
+            refuse_changed(place, folder)
             register.note(line, chosen)
-            return _moved(folder, place)
+            return moved(folder, place)
         path = out / f"{pack.facts.pack_id}{SUFFIX}"
         files = {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
         with atomic_path(path) as temporary:
             temporary.write_bytes(recipients.encrypt(zipped(files)))
             register.note(line, chosen)
         return path
-
-
-def _clear_killed(packs: Path) -> None:
-    """Delete what a pack that was killed half-way left: its files, which nobody encrypted yet."""
-    for left in packs.glob(f"{UNFINISHED}*"):
-        if time.time() - left.stat().st_mtime > KILLED_S:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _refuse_changed(path: Path, made: Path) -> None:
-    """A pack in which somebody wrote is not written over: it may hold a day of visits.
-
-    Raises:
-        ConfigError: there is a folder of that name with other files.
-    """
-    if not path.exists():
-        return
-    there, new = ({file.name: file for file in folder.iterdir()} for folder in (path, made))
-    changed = there.keys() ^ new.keys() | {
-        name
-        for name in there.keys() & new.keys()
-        if there[name].read_bytes() != new[name].read_bytes()
-    }
-    if changed:
-        raise ConfigError(
-            f"{path} is there already, and {min(changed)} in it is another: somebody may have "
-            "filled it in; move that folder away, or give another one with --out."
-        )
-
-
-def _moved(folder: Path, path: Path) -> Path:
-    """Give a folder its place; one of the same pack there is replaced."""
-    if path.exists():
-        shutil.rmtree(path)
-    shutil.move(folder, path)
-    path.chmod(OWNERS_FOLDER)
-    return path
 
 
 def _log_line(

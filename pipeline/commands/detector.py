@@ -81,13 +81,13 @@ def train_gate(
     """
     from models.gate_training import GateSettings
     from models.gate_training import train_gate as train
-    from models.weights import default_weights, find_weights
+    from models.weights import find_weights
     from pipeline.progress import Screen
 
     screen = Screen(quiet=quiet)
     settings = GateSettings(
         dataset=dataset,
-        detector=find_weights(weights) if weights else default_weights(),
+        detector=find_weights(weights),
         out=out,
         data_root=data,
         steps=steps,
@@ -151,9 +151,9 @@ def evaluate(
         return
     from models.assessing import Question, assess, write_assessment
     from models.detector import Detector
-    from models.weights import default_weights, find_weights
+    from models.weights import find_weights
 
-    detector = Detector.load(find_weights(weights) if weights else default_weights(), device)
+    detector = Detector.load(find_weights(weights), device)
     rival = Detector.load(find_weights(against), device) if against is not None else None
     assessed = assess(detector, Question(truth, data, fold), rival)
     typer.echo(assessed.record.summary())

@@ -59,6 +59,14 @@ def test_scores_in_bf16_are_within_a_fiftieth_of_fp32() -> None:
 
 def test_a_coarse_map_is_added_to_four_cells_each() -> None:
     fine = torch.zeros(1, 2, 4, 6).contiguous(memory_format=torch.channels_last)
+    coarse = torch.arange(12.0).view(1, 2, 2, 3)
+    doubled = coarse.repeat(1, 2, 1, 1).contiguous(memory_format=torch.channels_last)
+    added = add_doubled(fine, doubled)[0].numpy()
+    assert np.array_equal(added, coarse[0].numpy().repeat(2, 1).repeat(2, 2))
+
+
+def test_a_convolution_made_twice_gives_its_channels_twice() -> None:
+    fine = torch.zeros(1, 2, 4, 6).contiguous(memory_format=torch.channels_last)
     coarse = torch.arange(12.0).view(1, 2, 2, 3).contiguous(memory_format=torch.channels_last)
     lateral = torch.nn.Conv2d(2, 2, 1)
     with torch.inference_mode():

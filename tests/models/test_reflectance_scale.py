@@ -50,10 +50,10 @@ def _near(scores, peak):
 
 def test_true_colour_of_delhi_finds_the_same_as_reflectance(shared_data, kilns):
     with rasterio.open(shared_data / "delhi_s2" / "scene.tif") as dataset:
-        pixels = dataset.read(window=Window(5900, 2000, SIDE, SIDE))
+        pixels = dataset.read(window=Window(6400, 2000, SIDE, SIDE))
     as_it_is = boxes_of(kilns, pixels)
     reflectance = boxes_of(kilns, to_reflectance(pixels, true_colour()))
-    assert (as_it_is.score > 0.3).sum() >= 3
+    assert (as_it_is.score > 0.3).sum() >= 5
     change = worst_change(as_it_is, reflectance)
     print(f"\nDelhi: {len(as_it_is)} boxes, largest change of a score {change:.4f}")
     assert change < NOISE
