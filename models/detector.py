@@ -12,21 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.decoding import (
+from models.detection import ArrayWindow, Bools, PixelBoxes, PixelOrigin
+from models.gate.cells import Gate
+from models.gate.looks import boxes_around
+from models.inference.decoding import (
     MAX_OFFSET_CELLS,
     SUPPRESSION_RADIUS_PX,
     Decoding,
     decode_features,
 )
-from models.detection import ArrayWindow, Bools, PixelBoxes, PixelOrigin
-from models.familiarity import PATCH_PX, distances, patch_statistics, statistics_at
-from models.fused import CUT_REACH_PX, FusedNet
-from models.gate import Gate
-from models.gate_looks import boxes_around
+from models.inference.familiarity import PATCH_PX, distances, patch_statistics, statistics_at
+from models.inference.fused import CUT_REACH_PX, FusedNet
+from models.inference.precision import Precision, resolve_device, resolve_precision
+from models.inference.prepared import Prepared
+from models.inference.tiling import grown, shrunk, slices, tiles_of, within
 from models.network import CELL_PX, STRIDE, KilnNet, network_radius_px, window_radius_px
-from models.precision import Precision, resolve_device, resolve_precision
-from models.prepared import Prepared
-from models.tiling import grown, shrunk, slices, tiles_of, within
 from models.weights import LoadedWeights, NetworkShape, PatchShape, WeightsCard, load_weights
 from tiles.errors import WeightsError
 from tiles.skipping import GATE_PX, gate_status
@@ -126,7 +126,7 @@ class Detector:
     def of(weights: LoadedWeights, device: str, precision: Precision) -> Detector:
         """The detector for weights of either kind: boxes around centres, or squares."""
         if isinstance(weights.card.shape, PatchShape):
-            from models.patch_detector import PatchDetector  # it builds on this module
+            from models.patches.detector import PatchDetector  # it builds on this module
 
             return PatchDetector(weights, device, precision)
         return Detector(weights, device, precision)

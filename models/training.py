@@ -17,9 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration
 from models.card import card_markdown
-from models.checkpoint import Mistakes, load_checkpoint
-from models.curves import write_curves
-from models.dataset import Dataset, Source, load_dataset
 from models.detector import (
     Detector,
     Precision,
@@ -27,15 +24,18 @@ from models.detector import (
     resolve_device,
     resolve_precision,
 )
-from models.familiarity import fit_familiarity, patch_statistics
-from models.fitting import Conditions, Miner, Progress, TrainingRecipe, fit
+from models.fitting.checkpoint import Mistakes, load_checkpoint
+from models.fitting.curves import write_curves
+from models.fitting.loop import Conditions, Miner, Progress, TrainingRecipe, fit
+from models.fitting.training_config import config_sha256, training_config
+from models.inference.familiarity import fit_familiarity, patch_statistics
+from models.judging.operating import HeldOut, held_out_ap, operate, score_held_out, watched
+from models.judging.out_of_fold import figures_of_table
+from models.judging.predictions import write_predictions
+from models.judging.scoring import find_mistakes, read_scores, write_scores
+from models.labelled.dataset import Dataset, Source, load_dataset
 from models.network import STRIDE, KilnNet
-from models.operating import HeldOut, held_out_ap, operate, score_held_out, watched
-from models.out_of_fold import figures_of_table
-from models.predictions import write_predictions
-from models.scoring import find_mistakes, read_scores, write_scores
 from models.site_class import SiteClass, load_site_class
-from models.training_config import config_sha256, training_config
 from models.weights import (
     Familiarity,
     LoadedWeights,
@@ -67,7 +67,7 @@ class TrainSettings(BaseModel):
     """What `kilnlight train` is asked to do.
 
     Attributes:
-        dataset: Dataset file, folder of labelled tiles, or COCO file; see `models.dataset`.
+        dataset: Dataset file, folder of labelled tiles, or COCO file; see `labelled.dataset`.
         out: Weights file to write; everything else is written beside it.
         data_root: Folder that the dataset file's paths start from.
         fold: Which fold of the dataset file is held out; None trains on everything.

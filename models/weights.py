@@ -52,7 +52,7 @@ class NetworkShape(_Frozen):
 
 
 class PatchShape(_Frozen):
-    """The same for the classifier of chips, `models.patch_network`.
+    """The same for the classifier of chips, `models.patches.network`.
 
     Attributes:
         kind: Tells this shape from the other in a card.
@@ -73,7 +73,7 @@ class PatchShape(_Frozen):
 
 
 class GateShape(_Frozen):
-    """The same for the gate, `models.gate_network`.
+    """The same for the gate, `models.gate.network`.
 
     Attributes:
         kind: Tells this shape from the others in a card.
@@ -95,7 +95,7 @@ class Recall(_Frozen):
 
 
 class FamiliarSource(_Frozen):
-    """Mean and inverse covariance of one training source's patches; see `models.familiarity`."""
+    """Mean and inverse covariance of one training source's patches; see `inference.familiarity`."""
 
     name: str
     mean: tuple[float, ...]
@@ -157,7 +157,7 @@ class WeightsCard(_Frozen):
         figures: Measured on places that training never saw.
         limits: Known failures, one sentence each.
         config_sha256: Of the configuration they were trained with, written down before; see
-            `models.training_config`.
+            `models.fitting.training_config`.
     """
 
     name: str

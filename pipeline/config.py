@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator
 
-from pipeline.engine_settings import ENGINE_PATHS, EngineSettings
+from pipeline.engine.settings import ENGINE_PATHS, EngineSettings
 from pipeline.map_settings import MapSettings
 from pipeline.pixels import PixelSettings
 from pipeline.priorities import PrioritySettings

@@ -10,10 +10,10 @@ import shapely
 
 from maps.expected import COUNTED_FROM
 from maps.hotspots import HOT_CLASSES
-from models.evaluation import Places, match, places_from_lonlat
+from models.judging.evaluation import Places, match, places_from_lonlat
 from pipeline.config import RunSettings
+from pipeline.engine.progress import Screen
 from pipeline.partitions import PartitionSettings, make_partition
-from pipeline.progress import Screen
 from pipeline.reports.release import release_counts
 from pipeline.reports.settings import ReleaseSettings
 from pipeline.run import run

@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.config import RunSettings
+from pipeline.engine.progress import Screen
 from pipeline.plan import plan_survey
-from pipeline.progress import Screen
 from pipeline.survey import SurveyPlan
 from tiles.blocks import Block, plan_blocks
 from tiles.cache_limit import size_of

@@ -164,7 +164,7 @@ def gate_recall(plan: SurveyPlan) -> Recall | None:
     """What share of the detector's finds the gate keeps that looked first; None without one."""
     if plan.detector.gate is None:
         return None
-    from models.gate import load_gate_card
+    from models.gate.cells import load_gate_card
 
     return Recall(**load_gate_card(plan.detector.gate).recall.model_dump())
 

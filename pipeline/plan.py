@@ -15,10 +15,10 @@ from models.weights import (
     load_weights,
     nearest_place,
 )
-from pipeline.cluster import on_one_worker
 from pipeline.config import RunSettings
+from pipeline.engine.cluster import on_one_worker
+from pipeline.engine.search import DetectorSpec
 from pipeline.pixels import choose_scenes
-from pipeline.search import DetectorSpec
 from pipeline.survey import SurveyPlan
 from tiles.catalog import Catalog, find_scenes
 from tiles.composite import METHODS, dates_of
@@ -158,7 +158,7 @@ def _detector_spec(
         known = resolve_here(**wanted) if wanted != dict(recorded) else wanted
     else:
         known = on_one_worker(settings, resolve_here, wanted["device"], wanted["precision"])
-    from models.gate import choose_gate
+    from models.gate.cells import choose_gate
 
     gate = choose_gate(settings.gate, weights.card, weights.sha256)
     return DetectorSpec(

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline import nursery
 from pipeline.config import RunSettings, to_toml
+from pipeline.engine import nursery
+from pipeline.engine.progress import Screen
+from pipeline.engine.taking import said_when_full, survey_work, take_survey
 from pipeline.mapping import check_inputs, make_maps
 from pipeline.plan import plan_survey
-from pipeline.progress import Screen
 from pipeline.run_folder import RUN_FILE, RunFolder
 from pipeline.summary import RunSummary
-from pipeline.taking import said_when_full, survey_work, take_survey
 from tiles.files import write_text
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from pipeline.differences import differences
-from pipeline.journal import JOURNAL, JOURNAL_FILES, Journal
+from pipeline.engine.differences import differences
+from pipeline.engine.journal import JOURNAL, JOURNAL_FILES, Journal
 from tiles.errors import NothingSearchedError, RunFolderError
 from tiles.files import sha256_file, write_text
 from tiles.handles import use_gdal_settings

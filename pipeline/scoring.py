@@ -15,10 +15,16 @@ from shapely.geometry.base import BaseGeometry
 
 from maps.expected import COUNTED_FROM
 from maps.linking import SITES
-from models.evaluation import Evaluation, Places, evaluate_detections, match, places_from_lonlat
-from models.formats.tiles import TileFolder, read_tiles
-from models.reliability import Forecasts, Reliability, reliability
-from models.trade_offs import AtScore, Cheapest, cheapest, trade_offs
+from models.judging.evaluation import (
+    Evaluation,
+    Places,
+    evaluate_detections,
+    match,
+    places_from_lonlat,
+)
+from models.judging.reliability import Forecasts, Reliability, reliability
+from models.judging.trade_offs import AtScore, Cheapest, cheapest, trade_offs
+from models.labelled.formats.tiles import TileFolder, read_tiles
 from pipeline.run_folder import RunFolder
 from tiles.coverage import COVERAGE, SEARCHED
 from tiles.errors import DatasetError, RunFolderError

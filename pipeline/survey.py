@@ -12,15 +12,15 @@ import geopandas as gpd
 
 from models.detection import DETECTIONS
 from models.site_class import SiteClass
-from pipeline.cluster import connect, said_when_unable
 from pipeline.config import RunSettings
-from pipeline.dispatch import GO_ON, Dispatcher, Outcome, given_up
-from pipeline.facts import facts_here
-from pipeline.gather import write_tables
-from pipeline.journal import Journal, PlannedTask
-from pipeline.progress import Screen, SurveyBar
-from pipeline.search import DetectorSpec
-from pipeline.worker import LoadSearcher, SurveyTask
+from pipeline.engine.cluster import connect, said_when_unable
+from pipeline.engine.dispatch import GO_ON, Dispatcher, Outcome, given_up
+from pipeline.engine.facts import facts_here
+from pipeline.engine.gather import write_tables
+from pipeline.engine.journal import Journal, PlannedTask
+from pipeline.engine.progress import Screen, SurveyBar
+from pipeline.engine.search import DetectorSpec
+from pipeline.engine.worker import LoadSearcher, SurveyTask
 from tiles.catalog import Catalog
 from tiles.coverage import COVERAGE
 from tiles.coverage_map import CoverageMap

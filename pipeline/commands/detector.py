@@ -38,11 +38,11 @@ def train(
 
     Splits are by place only: what a fold holds out is never trained on, nor is land within 1 km.
     """
-    from models.chip_dataset import is_chips_file
-    from models.patch_training import train_patches
+    from models.labelled.chip_dataset import is_chips_file
+    from models.patches.training import train_patches
     from models.training import TrainSettings
     from models.training import train as train_boxes
-    from pipeline.progress import Screen
+    from pipeline.engine.progress import Screen
 
     screen = Screen(quiet=quiet)
     settings = TrainSettings(
@@ -79,10 +79,10 @@ def train_gate(
 
     Minutes on one core. Its card says whether it is good enough to be used without being asked for.
     """
-    from models.gate_training import GateSettings
-    from models.gate_training import train_gate as train
+    from models.gate.training import GateSettings
+    from models.gate.training import train_gate as train
     from models.weights import find_weights
-    from pipeline.progress import Screen
+    from pipeline.engine.progress import Screen
 
     screen = Screen(quiet=quiet)
     settings = GateSettings(
@@ -142,15 +142,15 @@ def evaluate(
             typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
     if out_of_fold:
-        from models.held_out import held_out_report, write_report
+        from models.judging.held_out import held_out_report, write_report
 
         report = held_out_report(truth)
         typer.echo(report.summary())
         if out is not None:
             typer.echo(f"Wrote {write_report(report, out)}.")
         return
-    from models.assessing import Question, assess, write_assessment
     from models.detector import Detector
+    from models.judging.assessing import Question, assess, write_assessment
     from models.weights import find_weights
 
     detector = Detector.load(find_weights(weights), device)
@@ -188,8 +188,8 @@ def audit_labels(
 
     Nothing is corrected: what you confirm goes into a file of notes, each with a reason.
     """
-    from models.label_audit import AuditQuestion, write_audit
-    from models.label_audit import audit_labels as audit
+    from models.judging.label_audit import AuditQuestion, write_audit
+    from models.judging.label_audit import audit_labels as audit
 
     found = audit(AuditQuestion(dataset, data, tuple(predictions), notes))
     files = ", ".join(map(str, write_audit(found, out)))

@@ -14,8 +14,8 @@ def fetch(
 ) -> None:
     """Download exactly what a run will read; afterwards `kilnlight run` needs no network."""
     from pipeline.config import RunSettings, read_run_file
+    from pipeline.engine.progress import Screen
     from pipeline.fetch import fetch as fetch_run
-    from pipeline.progress import Screen
 
     settings = RunSettings.of(read_run_file(run_file), str(run_file))
     screen = Screen(quiet=quiet)

@@ -25,8 +25,8 @@ def hotspots(
     quiet: Quiet = False,
 ) -> None:
     """Map a published list of positions as if all ground had been searched, and say so."""
+    from pipeline.engine.progress import Screen
     from pipeline.listed_hotspots import ListSettings, map_list
-    from pipeline.progress import Screen
 
     settings = ListSettings(
         positions=positions,

@@ -40,7 +40,7 @@ def plan(
     ] = True,
 ) -> None:
     """Say what a run would read, skip and compute, how long it takes, and what limits it."""
-    from pipeline.forecast import forecast
+    from pipeline.engine.forecast import forecast
 
     settings = options.settings_of(
         run_file,

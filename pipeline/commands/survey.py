@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline import nursery
 from pipeline.commands.options import Quiet
+from pipeline.engine import nursery
 from tiles.errors import ConfigError, KilnlightError
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def run(
     )
     if settings.scheduler is None:
         nursery.begin()  # it imports what workers need while this process imports what it needs
-    from pipeline.progress import Screen
+    from pipeline.engine.progress import Screen
     from pipeline.run import run as run_survey
 
     screen = Screen(quiet=quiet)
@@ -214,7 +214,7 @@ def demo(
 ) -> None:
     """Simulate a brick belt and reports, run everything on it, and compare with the known truth."""
     from pipeline.demo import run_demo
-    from pipeline.progress import Screen
+    from pipeline.engine.progress import Screen
 
     screen = Screen(quiet=quiet)
     screen.say(run_demo(out, side_km, seed, screen))

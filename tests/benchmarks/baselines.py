@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from models import training
 from models.chips import Picture
-from models.dataset import Dataset, Source, load_dataset
-from models.out_of_fold import compare_tables
-from models.scoring import join_scores, read_scores, score_table, scored_of, write_scores
+from models.judging.out_of_fold import compare_tables
+from models.judging.scoring import join_scores, read_scores, score_table, scored_of, write_scores
+from models.labelled.dataset import Dataset, Source, load_dataset
 from models.training import TrainSettings, train
 from models.weights import NetworkShape
 from tests.benchmarks.colour_model import fit_colour_model

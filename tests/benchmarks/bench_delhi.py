@@ -27,7 +27,7 @@ from tests.end_to_end.test_engine import (
     when_landed,
     worker,
 )
-from tests.pipeline.engine import settings_for, survey, table_bytes, threads_cluster
+from tests.pipeline.engine_runs import settings_for, survey, table_bytes, threads_cluster
 from tests.pipeline.test_survey import region_wkb
 from tiles.cells import project
 from tiles.errors import SceneError, SurveyError

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from models.dataset_file import SimulationSource
 from models.detector import Detector
+from models.judging.scoring import score_pictures
+from models.labelled.dataset_file import SimulationSource
+from models.labelled.sources import simulated_pictures
 from models.network import KilnNet, fold_batch_norms
-from models.scoring import score_pictures
-from models.sources import simulated_pictures
 from models.weights import NetworkShape, default_weights, find_weights
 
 BLOCK_PX = 512

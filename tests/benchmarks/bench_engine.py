@@ -23,13 +23,13 @@ from affine import Affine
 from maps.linking import link_sites
 from models.detection import DETECTIONS, PixelBoxes, PixelOrigin, georeference
 from models.detector import MERGED_MARGIN_PX, Detector, network_margin_px
-from models.gate import default_gate
-from models.prepared import Prepared
+from models.gate.cells import default_gate
+from models.inference.prepared import Prepared
+from models.inference.tiling import grown, shrunk, tiles_of, within
 from models.site_class import load_site_class
-from models.tiling import grown, shrunk, tiles_of, within
 from models.weights import default_weights, load_card
-from pipeline.nursery import ENVIRON
-from pipeline.search import DetectorSpec, Searcher
+from pipeline.engine.nursery import ENVIRON
+from pipeline.engine.search import DetectorSpec, Searcher
 from tests.benchmarks.engine_runs import SCENES, command_s, several_s, small_scene, surveyed
 from tests.benchmarks.other_ways import CHIP_PX, CORES, chip_loop, pairs_within, sahi, seconds
 from tests.made_up import UTM_44N, UTM_ORIGIN
@@ -46,7 +46,7 @@ PATCHES = 12 if QUICK else 48
 KILNS_PER_1000KM2 = 30.0  # the belt's mean
 PART_PX = 1024 if QUICK else 3072  # of the scene, for what is slow: figures are a megapixel's
 KILN = load_site_class("brick_kiln")
-# of glibc's malloc.h: what `pipeline.nursery` sets by environment variables
+# of glibc's malloc.h: what `pipeline.engine.nursery` sets by environment variables
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
@@ -241,7 +241,7 @@ import sys
 from pathlib import Path
 from models.site_class import load_site_class
 from models.weights import default_weights, load_card
-from pipeline.search import DetectorSpec, Searcher
+from pipeline.engine.search import DetectorSpec, Searcher
 from tiles.blocks import plan_blocks
 from tiles.handles import use_gdal_settings
 from tiles.scene import GsdLimits, open_scene

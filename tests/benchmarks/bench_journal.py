@@ -13,10 +13,10 @@ import shapely
 from maps.linking import link_sites
 from models.detection import DETECTIONS, PixelBoxes, SiteProbabilities, georeference
 from models.site_class import load_site_class
-from pipeline.gather import write_tables
-from pipeline.journal import Journal, PlannedTask
-from pipeline.results import pack_result
-from pipeline.search import BlockResult
+from pipeline.engine.gather import write_tables
+from pipeline.engine.journal import Journal, PlannedTask
+from pipeline.engine.results import pack_result
+from pipeline.engine.search import BlockResult
 from tests.made_up import noise, write_raster
 from tiles.blocks import Block
 from tiles.coverage import sample_ground

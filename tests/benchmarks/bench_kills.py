@@ -12,7 +12,13 @@ import pytest
 
 from pipeline.run_folder import SURVEY_FILES
 from tests.end_to_end.test_engine import QUICK, begin, landed, wait_for
-from tests.pipeline.engine import settings_for, survey, table_bytes, threads_cluster, write_belt
+from tests.pipeline.engine_runs import (
+    settings_for,
+    survey,
+    table_bytes,
+    threads_cluster,
+    write_belt,
+)
 
 KILLS = 20
 MOST_RESULTS = 4  # of a session that is killed at work: so that many of them get to work

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.journal import Journal
-from tests.pipeline.engine import engine, settings_for, survey, table_bytes
+from pipeline.engine.journal import Journal
+from tests.pipeline.engine_runs import engine, settings_for, survey, table_bytes
 
 DELHI = Path("../shared/data/delhi_s2/scene.tif")
 CUTS = {

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
 from models.chips import Picture, PixelRect
-from models.dataset import Source
 from models.detection import SCORE_DECIMALS, PixelBoxes
+from models.inference.prepared import to_tensors
+from models.judging.scoring import SCORE_FLOOR, off_edge
+from models.labelled.dataset import Source
 from models.logistic import Prior, logistic_mode
 from models.network import normalise
-from models.prepared import to_tensors
-from models.scoring import SCORE_FLOOR, off_edge
 from models.weights import NetworkShape
 from tiles.errors import DatasetError
 

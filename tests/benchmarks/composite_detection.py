@@ -26,10 +26,10 @@ from scipy import ndimage
 
 from maps.linking import link_sites
 from models.detector import Detector
-from models.evaluation import Places, average_precision, match, places_from_lonlat
+from models.judging.evaluation import Places, average_precision, match, places_from_lonlat
 from models.site_class import load_site_class
 from models.weights import default_weights
-from pipeline.search import Searcher
+from pipeline.engine.search import Searcher
 from tests.seasons import CLEAR_SCL, CLOUD_SCL, SHADOW_SCL, open_date
 from tiles.blocks import plan_blocks
 from tiles.composite import compose

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.detection import DETECTIONS
 from pipeline.config import RunSettings
-from pipeline.progress import Screen
+from pipeline.engine.progress import Screen
 from pipeline.run import run
 from tests.benchmarks.other_ways import seconds
 from tests.made_up import write_raster

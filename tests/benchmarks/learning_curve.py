@@ -19,9 +19,9 @@ from unittest.mock import patch
 import numpy as np
 
 from models import training
-from models.dataset import Dataset, Source, load_dataset
-from models.out_of_fold import figures_of_table
-from models.scoring import read_scores
+from models.judging.out_of_fold import figures_of_table
+from models.judging.scoring import read_scores
+from models.labelled.dataset import Dataset, Source, load_dataset
 from models.training import TrainSettings, train
 from tiles.files import write_text
 

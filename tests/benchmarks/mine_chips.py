@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from models.chip_dataset import Chips, load_chips
-from models.evaluation import Interval, interval_of
-from models.patch_figures import (
+from models.judging.evaluation import Interval, interval_of
+from models.labelled.chip_dataset import Chips, load_chips
+from models.patches.figures import (
     HARD,
     RANDOM,
     REPLICATES,

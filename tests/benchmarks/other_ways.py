@@ -8,8 +8,8 @@ import rasterio
 import torch
 from scipy.spatial import cKDTree
 
-from models.decoding import Decoding, decode
 from models.detection import PixelBoxes, PixelOrigin
+from models.inference.decoding import Decoding, decode
 from models.network import KilnNet, normalise
 from models.weights import default_weights, load_weights
 

@@ -21,8 +21,8 @@ import rasterio
 from maps.review.labels import box_outline
 from maps.review.queue import RANKED, USEFUL, deal, spread_order, usefulness
 from models.detector import Detector
-from models.formats.sites import read_scene
-from models.scoring import detect_picture
+from models.judging.scoring import detect_picture
+from models.labelled.formats.sites import read_scene
 from models.training import TrainSettings, train
 from models.weights import load_weights
 from tiles.cells import CellGrid

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.assessing import by_region
 from models.chips import Picture
-from models.dataset import load_dataset
-from models.dataset_file import read_dataset_file
-from models.formats.notes import read_notes
-from models.out_of_fold import figures_of_table, nested_figures_of_table
-from models.perfect import perfect_detector
-from models.predictions import boxes_on, read_predictions
-from models.scoring import join_scores, score_table, scored_of
+from models.judging.assessing import by_region
+from models.judging.out_of_fold import figures_of_table, nested_figures_of_table
+from models.judging.perfect import perfect_detector
+from models.judging.predictions import boxes_on, read_predictions
+from models.judging.scoring import join_scores, score_table, scored_of
+from models.labelled.dataset import load_dataset
+from models.labelled.dataset_file import read_dataset_file
+from models.labelled.formats.notes import read_notes
 
 DATASET = Path("models/datasets/brick_kiln.toml")
 WITHIN = ("d1", "d2", "d3", "d4")

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.dataset import Source
-from models.scoring import scored_of
+from models.judging.scoring import scored_of
+from models.labelled.dataset import Source
 from tests.benchmarks.baselines import SHUFFLE_PX, shuffle_blocks, shuffled
 from tests.benchmarks.colour_model import (
     STRIP_PX,

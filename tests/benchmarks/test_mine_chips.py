@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.chip_dataset import Chips, load_chips
-from models.patch_figures import HARD, Contrast
+from models.labelled.chip_dataset import Chips, load_chips
+from models.patches.figures import HARD, Contrast
 from tests.benchmarks.mine_chips import baseline, fit_logistic, paired_gain, statistics
 from tests.models.made_up_chips import write_dataset
 

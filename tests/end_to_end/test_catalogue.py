@@ -9,11 +9,11 @@ import pytest
 import rasterio
 
 from pipeline.config import RunSettings, read_run_file
+from pipeline.engine.progress import Screen
+from pipeline.engine.search import Searcher
 from pipeline.fetch import fetch
 from pipeline.plan import plan_survey
-from pipeline.progress import Screen
 from pipeline.run import run
-from pipeline.search import Searcher
 from tests.conftest import REPOSITORY
 from tests.loopback import Fault, collection, item, loopback, stac_api
 from tests.made_up import write_raster

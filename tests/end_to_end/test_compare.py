@@ -10,7 +10,7 @@ import pytest
 from maps.comparison import COMPARISON
 from pipeline.comparing import CompareSettings, compare
 from pipeline.config import RunSettings
-from pipeline.progress import Screen
+from pipeline.engine.progress import Screen
 from pipeline.run import run
 from tests.made_up_seasons import TwoSeasons, write_two_seasons
 from tiles.errors import ConfigError, KilnlightError, RunFolderError, TableError

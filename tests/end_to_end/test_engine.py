@@ -19,8 +19,8 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from pipeline.journal import JOURNAL
-from tests.pipeline.engine import (
+from pipeline.engine.journal import JOURNAL
+from tests.pipeline.engine_runs import (
     engine,
     settings_for,
     survey,
@@ -56,7 +56,7 @@ def wait_for(condition, what):
 
 def begin(imagery, out, **changes):
     """A survey in a process of its own, at the head of its own group."""
-    program = "import runpy; runpy.run_module('tests.pipeline.engine', run_name='__main__')"
+    program = "import runpy; runpy.run_module('tests.pipeline.engine_runs', run_name='__main__')"
     changes = {"engine": QUICK, "workers": 1, **changes}
     command = [sys.executable, "-c", program, str(imagery), str(out), json.dumps(changes)]
     # a group of its own, but not a session: Linux shares out the processor by sessions
@@ -198,7 +198,7 @@ def test_a_worker_dies_then_the_scheduler_and_the_run_goes_on(long_belt, long_ex
 
 
 def test_no_scheduler_is_one_sentence(belt, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.cluster.CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("pipeline.engine.cluster.CONNECT_TIMEOUT_S", 0.5)
     settings = settings_for(belt, tmp_path / "run", scheduler=f"tcp://127.0.0.1:{free_port()}")
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127.*leave"):
         survey(settings)

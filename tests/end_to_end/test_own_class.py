@@ -8,11 +8,11 @@ from PIL import Image
 
 import models.training as training
 from maps.linking import SITES
-from models.fitting import TrainingRecipe
+from models.fitting.loop import TrainingRecipe
 from models.training import TrainSettings, train
 from models.weights import load_card
 from pipeline.config import RunSettings
-from pipeline.progress import Screen
+from pipeline.engine.progress import Screen
 from pipeline.run import run
 from tests.made_up import write_raster
 from tests.models.made_up_models import SMALL

@@ -16,8 +16,8 @@ from maps.linking import SITES
 from models.detection import DETECTIONS
 from pipeline.config import RunSettings
 from pipeline.demo import compare
+from pipeline.engine.progress import Screen
 from pipeline.partitions import PartitionSettings, make_partition
-from pipeline.progress import Screen
 from pipeline.reports.release import release_counts
 from pipeline.reports.settings import ReleaseSettings
 from pipeline.reports.verify import verify

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from models.patch_detector import patch_halo_px
-from models.patch_network import PatchNet
+from models.patches.detector import patch_halo_px
+from models.patches.network import PatchNet
 from models.weights import LoadedWeights, PatchShape
 from tests.models.made_up_models import make_card
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.chips import LonLat, PixelRect, SiteLabels
-from models.formats.sites import read_scene
+from models.labelled.formats.sites import read_scene
 from tests.made_up import noise, write_raster
 
 

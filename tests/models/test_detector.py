@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.decoding import SUPPRESSION_RADIUS_PX, Decoding, decode
 from models.detection import ArrayWindow, PixelBoxes, PixelOrigin
 from models.detector import (
     Detector,
@@ -17,6 +16,7 @@ from models.detector import (
     resolve_device,
     resolve_precision,
 )
+from models.inference.decoding import SUPPRESSION_RADIUS_PX, Decoding, decode
 from models.network import N_OUTPUTS, STRIDE, TYPICAL_LENGTH_PX, receptive_radius_px
 from models.weights import save_weights
 from tests.models.made_up_models import SMALL, made_up_land, make_card, make_weights

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.chip_dataset import is_chips_file
-from models.dataset import REVIEWED_SHARE, load_dataset
-from models.fitting import TrainingRecipe, fit
-from models.patch_training import train_patches
+from models.fitting.loop import TrainingRecipe, fit
+from models.labelled.chip_dataset import is_chips_file
+from models.labelled.dataset import REVIEWED_SHARE, load_dataset
+from models.patches.training import train_patches
 from models.training import GENTLE_RATE, TrainSettings, default_recipe, train
 from models.weights import default_weights, load_weights
 from tests.made_up import write_raster
-from tests.models.formats.test_reviewed import box, label, seen, square, write
+from tests.models.labelled.formats.test_reviewed import box, label, seen, square, write
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
 from tests.models.made_up_tiles import write_tiles
 from tests.models.test_training import source

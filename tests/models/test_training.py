@@ -12,19 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-import models.fitting as fitting
-import models.operating as operating
+import models.fitting.loop as fitting
+import models.judging.operating as operating
 import models.training as training
-from models.augment import SAMPLE_PX
 from models.chips import PixelPoints, SiteLabels
-from models.dataset import Source
 from models.detector import Detector
-from models.evaluation import average_precision, match
-from models.fitting import Conditions, Progress, TrainingRecipe, detection_loss, fit
-from models.network import CELL_PX, N_OUTPUTS, KilnNet
-from models.predictions import read_predictions
-from models.sampling import Sampler
-from models.scoring import (
+from models.fitting.augment import SAMPLE_PX
+from models.fitting.loop import Conditions, Progress, TrainingRecipe, detection_loss, fit
+from models.fitting.sampling import Sampler
+from models.judging.evaluation import average_precision, match
+from models.judging.predictions import read_predictions
+from models.judging.scoring import (
     MISTAKE_DISTANCE_PX,
     SCORE_COLUMNS,
     find_mistakes,
@@ -33,6 +31,8 @@ from models.scoring import (
     score_table,
     write_scores,
 )
+from models.labelled.dataset import Source
+from models.network import CELL_PX, N_OUTPUTS, KilnNet
 from models.training import TrainSettings, train
 from models.weights import default_weights, load_card
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
@@ -425,7 +425,7 @@ def test_the_shipped_weights_find_simulated_kilns() -> None:
 @pytest.mark.real_data
 def test_the_shipped_weights_find_delhis_kilns(shared_data: Path) -> None:
     """In sample: these kilns were trained on. Held-out figures stand in the card."""
-    from models.formats.sites import read_scene
+    from models.labelled.formats.sites import read_scene
 
     scene = read_scene(
         shared_data / "delhi_s2/scene.tif", shared_data / "delhi_s2/kilns.csv", "Delhi"

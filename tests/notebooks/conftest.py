@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.demo import run_demo
-from pipeline.progress import Screen
+from pipeline.engine.progress import Screen
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from models.gate import REAL_FINDS, GateCard, Kept
-from models.gate_network import GateNet
+from models.gate.cells import REAL_FINDS, GateCard, Kept
+from models.gate.network import GateNet
 from models.weights import GateShape, save_weights
 from pipeline.mapping import gate_recall
 

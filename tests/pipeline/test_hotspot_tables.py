@@ -6,8 +6,8 @@ import shapely
 from maps.districts import DISTRICTS
 from maps.hotspots import HOTSPOTS
 from pipeline.config import RunSettings, read_run_file, to_toml
+from pipeline.engine.progress import Screen
 from pipeline.hotspot_tables import Boundaries
-from pipeline.progress import Screen
 from pipeline.run import run
 from tests.made_up import noise, write_raster
 from tiles.errors import ConfigError, RegionError

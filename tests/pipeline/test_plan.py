@@ -10,8 +10,8 @@ import shapely
 from models.detector import Detector
 from models.site_class import load_site_class
 from models.weights import Recall, TrainedPlace, default_weights, load_card, load_weights
+from pipeline.engine.search import DetectorSpec, Searcher
 from pipeline.plan import check_class, check_judged, lies_elsewhere
-from pipeline.search import DetectorSpec, Searcher
 from tiles.errors import WeightsError
 from tiles.region import Region
 

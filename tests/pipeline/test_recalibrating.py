@@ -9,7 +9,7 @@ import pytest
 from maps.linking import SITES
 from models.detection import DETECTIONS
 from pipeline.config import RunSettings
-from pipeline.progress import Screen
+from pipeline.engine.progress import Screen
 from pipeline.recalibrating import RECALIBRATION_FILE, read_recalibration, recalibrate_run
 from pipeline.run import run
 from tests.made_up import write_raster

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from maps.exclusions import read_exclusions
 from maps.linking import SITES
 from maps.review.decisions import NAMES, read_decisions
-from models.formats.reviewed import read_reviewed
+from models.labelled.formats.reviewed import read_reviewed
 from pipeline.auditing import estimate_audit
 from pipeline.cli import app
 from pipeline.review_questions import ReviewRequest, make_review, read_points

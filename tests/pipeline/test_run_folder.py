@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from pipeline.journal import PlannedTask
-from pipeline.results import Counts, PackedResult
+from pipeline.engine.journal import PlannedTask
+from pipeline.engine.results import Counts, PackedResult
 from pipeline.run_folder import RunFolder
 from tiles.blocks import Block
 from tiles.errors import RunFolderError

@@ -102,7 +102,7 @@ def test_labelled_tiles_give_the_published_positions(shared_data):
     # 57 boxes, two of them noted as wrong, and some within 5 px of an edge that count neither way
     assert 45 <= truth["trusted"].sum() <= 55
     points = pd.read_csv(shared_data / "locations" / "kiln_points.csv.gz")
-    from models.evaluation import match, places_from_lonlat
+    from models.judging.evaluation import match, places_from_lonlat
 
     trusted = truth[truth["trusted"]]
     tiles, published = (

@@ -8,8 +8,8 @@ from affine import Affine
 from models.detector import Detector
 from models.site_class import load_site_class
 from models.weights import default_weights
+from pipeline.engine.search import Searcher
 from pipeline.pixels import PixelSettings, choose_scenes
-from pipeline.search import Searcher
 from tests.made_up import UTM_ORIGIN, write_raster
 from tests.seasons import CLEAR_SCL, CLOUD_SCL, open_date
 from tiles.blocks import plan_blocks

@@ -15,10 +15,10 @@ from models.detection import PixelBoxes
 from models.detector import Search
 from models.site_class import load_site_class
 from models.weights import default_weights, load_card
-from pipeline.journal import JOURNAL, Journal
-from pipeline.search import DetectorSpec, Searcher
+from pipeline.engine.journal import JOURNAL, Journal
+from pipeline.engine.search import DetectorSpec, Searcher
 from tests.made_up import DEGREES, ROTATED, UTM_44N, UTM_ORIGIN, noise, write_raster
-from tests.pipeline.engine import (
+from tests.pipeline.engine_runs import (
     engine,
     settings_for,
     survey,

@@ -1,0 +1,1 @@
+"""From samples to weights: the loop, its samples, its checkpoints and its curves."""

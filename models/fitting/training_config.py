@@ -1,0 +1,53 @@
+"""What a training is, resolved to the last setting, and its digest: written down before it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from models.fitting.augment import AugmentSettings
+from models.fitting.loop import TrainingRecipe
+from models.labelled.dataset import Dataset
+
+
+def training_config(
+    dataset: Dataset, recipe: TrainingRecipe, seed: int, start_sha256: str | None = None
+) -> dict[str, Any]:
+    """Everything that decides what weights come out: data, fold, recipe, network, seed, start."""
+    started = {} if start_sha256 is None else {"start_sha256": start_sha256}
+    return {
+        **started,
+        "kilnlight": version("kilnlight"),
+        "dataset": dataset.file.model_dump(mode="json", by_alias=True),
+        "fold": dataset.fold,
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "augment": asdict(AugmentSettings()),
+        "training_data_sha256": data_sha256(dataset),
+    }
+
+
+def config_sha256(config: dict[str, Any]) -> str:
+    """SHA-256 of a configuration as JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def data_sha256(dataset: Dataset) -> str:
+    """SHA-256 of all pixels and labels that are trained on, in their order."""
+    digest = hashlib.sha256()
+    for source in dataset.train:
+        digest.update(f"\n{source.name} {source.share}".encode())
+        for picture in source.pictures:
+            sites, doubtful = picture.sites, picture.doubtful
+            digest.update(f"\n{picture.name} {picture.pixels.shape}".encode())
+            taught = () if picture.taught is None else (picture.taught,)
+            for array in (picture.pixels, picture.usable, *taught, *vars(sites).values()):
+                digest.update(np.ascontiguousarray(array).tobytes())
+            for array in vars(doubtful).values():
+                digest.update(array.tobytes())
+    return digest.hexdigest()

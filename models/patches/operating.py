@@ -1,0 +1,103 @@
+"""What chips held out say of a classifier: threshold, recall, and from score to probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.calibration import Calibration, fit_calibration
+from models.labelled.chip_dataset import Chips
+from models.site_class import SiteClass
+from models.weights import Recall
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+GSD_M = 10.0
+# Replicates of the bootstrap over places for the recall's interval.
+REPLICATES = 1000
+
+
+@dataclass(frozen=True)
+class PatchOperating:
+    """How a classifier of squares is to be used.
+
+    Attributes:
+        threshold: Of the score.
+        recall: Share of chips with a site above it.
+        calibration: From score to probability.
+        alarms_per_1000km2: Chips of random land above it, over their area.
+    """
+
+    threshold: float
+    recall: Recall
+    calibration: Calibration
+    alarms_per_1000km2: float
+
+
+def operate_patches(scores: pd.DataFrame, chips: Chips, site_class: SiteClass) -> PatchOperating:
+    """Threshold of the greatest F1 at the class's prevalence, recall there, and calibration.
+
+    Sites are weighed against random land alone, whose area is known: so many sites on so much land
+    is the density of the sample, and the curve is moved from there to the class's prevalence. Hard
+    negatives count only as often as random land holds them.
+
+    Args:
+        scores: `chip, fold, seed, logit` of all folds; see `patch_training`.
+        chips: The chips.
+        site_class: Gives the prevalence.
+    """
+    index = scores["chip"].to_numpy(np.int64)
+    used = chips.is_site[index] | chips.random_land[index]
+    scores, index = scores[used], index[used]
+    is_site = chips.is_site[index]
+    score = 1 / (1 + np.exp(-scores["logit"].to_numpy(float)))
+    network = scores.groupby(["fold", "seed"]).ngroup().to_numpy()
+    chip_km2 = (chips.pixels.shape[2] * GSD_M / 1000) ** 2
+    land_km2 = chip_km2 * np.bincount(network, ~is_site)
+    density = 1000 * np.bincount(network, is_site) / land_km2
+    place = pd.factorize(chips.place[index], sort=True)[0].astype(np.int64)
+    calibration = fit_calibration(
+        score,
+        is_site,
+        density[network],
+        place,
+        site_class.prevalence_per_1000km2,
+        region=pd.factorize(scores["fold"], sort=True)[0].astype(np.int64),
+    )
+    sites, land = score[is_site], score[~is_site]
+    threshold = _best_threshold(sites, land, site_class.prevalence_per_1000km2, chip_km2)
+    return PatchOperating(
+        threshold,
+        _recall(score > threshold, is_site, place),
+        calibration,
+        round(_alarms(land, threshold, chip_km2), 1),
+    )
+
+
+def _alarms(land: Floats, threshold: float, chip_km2: float) -> float:
+    return 1000 * float((land > threshold).mean()) / chip_km2
+
+
+def _best_threshold(sites: Floats, land: Floats, per_1000km2: float, chip_km2: float) -> float:
+    candidates = np.round(np.arange(0.05, 0.991, 0.01), 2)
+    f1 = []
+    for candidate in candidates:
+        hits = per_1000km2 * float((sites > candidate).mean())
+        wrong = _alarms(land, float(candidate), chip_km2)
+        f1.append(2 * hits / (hits + wrong + per_1000km2))
+    return float(candidates[int(np.argmax(f1))])
+
+
+def _recall(above: NDArray[np.bool_], is_site: NDArray[np.bool_], place: Ints) -> Recall:
+    """Recall with a 95 % interval from resampling places."""
+    n = int(place.max()) + 1
+    sites, found = np.bincount(place, is_site, n), np.bincount(place, is_site & above, n)
+    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=REPLICATES)
+    replicates = (draws @ found) / np.maximum(draws @ sites, 1)
+    low, high = np.quantile(replicates, [0.025, 0.975])
+    mean = float(found.sum() / sites.sum())
+    return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
