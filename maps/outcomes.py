@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 from pyproj import Transformer
 from scipy.spatial import cKDTree
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from maps.expected import Estimate
 from maps.team_list import RANDOM
@@ -115,7 +115,7 @@ def _share(real: Floats, weights: Floats) -> Estimate | None:
     share = float((real * weights).sum() / weights.sum())
     number = effective_number(real, weights)
     yes, no = share * number + JEFFREYS, (1 - share) * number + JEFFREYS
-    low, high = (float(beta.ppf(tail, yes, no)) for tail in (TAIL, 1 - TAIL))
+    low, high = (float(betaincinv(yes, no, tail)) for tail in (TAIL, 1 - TAIL))
     return Estimate(share, min(low, share), max(high, share))
 
 

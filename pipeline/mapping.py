@@ -23,6 +23,7 @@ from maps.publish import publish
 from maps.record import SurveyRecord, write_record
 from maps.reporting import Release, select_release
 from maps.sybils import false_reporters_of
+from models.gate.card import load_gate_card
 from models.weights import WeightsCard
 from pipeline.cautions import cautions
 from pipeline.config import RunSettings
@@ -164,8 +165,6 @@ def gate_recall(plan: SurveyPlan) -> Recall | None:
     """What share of the detector's finds the gate keeps that looked first; None without one."""
     if plan.detector.gate is None:
         return None
-    from models.gate.cells import load_gate_card
-
     return Recall(**load_gate_card(plan.detector.gate).recall.model_dump())
 
 

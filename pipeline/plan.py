@@ -6,6 +6,7 @@ from pathlib import Path
 
 import shapely
 
+from models.gate.card import choose_gate
 from models.site_class import SiteClass, load_site_class
 from models.weights import (
     LoadedWeights,
@@ -16,6 +17,7 @@ from models.weights import (
     nearest_place,
 )
 from pipeline.config import RunSettings
+from pipeline.engine import nursery
 from pipeline.engine.cluster import on_one_worker
 from pipeline.engine.search import DetectorSpec
 from pipeline.pixels import choose_scenes
@@ -155,11 +157,9 @@ def _detector_spec(
         for name, value in (("device", settings.device), ("precision", settings.precision))
     }
     if settings.scheduler is None or "auto" not in wanted.values():
-        known = resolve_here(**wanted) if wanted != dict(recorded) else wanted
+        known = wanted if wanted == dict(recorded) else nursery.ask(resolve_here, *wanted.values())
     else:
         known = on_one_worker(settings, resolve_here, wanted["device"], wanted["precision"])
-    from models.gate.cells import choose_gate
-
     gate = choose_gate(settings.gate, weights.card, weights.sha256)
     return DetectorSpec(
         path.absolute(),

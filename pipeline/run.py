@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pipeline.config import RunSettings, to_toml
-from pipeline.engine import nursery
 from pipeline.engine.progress import Screen
 from pipeline.engine.taking import said_when_full, survey_work, take_survey
 from pipeline.mapping import check_inputs, make_maps
@@ -44,8 +43,6 @@ def run(settings: RunSettings, screen: Screen, *, refresh: bool = False) -> RunS
             is kept, and nothing half-written is left.
     """
     timings = Timings()
-    if settings.scheduler is None:
-        nursery.begin()  # it imports what workers need while this process plans
     with timings.step("plan"):
         plan, weights = plan_survey(settings, RunFolder(settings.out).settled())
         check_inputs(settings, plan)

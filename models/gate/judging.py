@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.gate.cells import REAL_FINDS, GateCard, Kept, Passed
+from models.gate.card import REAL_FINDS, GateCard, Kept, Passed
 from models.gate.looks import CellBox, boxes_around
 from tiles.blocks import TILE_PX
 from tiles.errors import DatasetError

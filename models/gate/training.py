@@ -20,7 +20,8 @@ from models.detector import Detector, network_margin_px
 from models.fitting.augment import CONTEXT_PX, Sample
 from models.fitting.loop import Batches
 from models.fitting.training_config import data_sha256
-from models.gate.cells import DEFAULT_WORK, Gate, GateCard, Kept
+from models.gate.card import DEFAULT_WORK, GateCard, Kept
+from models.gate.cells import Gate
 from models.gate.judging import (
     LOST_SHARE,
     THRESHOLD_MARGIN,

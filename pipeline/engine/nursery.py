@@ -10,9 +10,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
 
 # Elsewhere a worker starts from nothing: macOS' own libraries do not stand forking.
 START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"
@@ -38,6 +42,17 @@ def begin() -> None:
         multiprocessing.set_forkserver_preload(HEAVY)
         with _added_to_environment(ENVIRON), interrupts_ignored():
             forkserver.ensure_running()
+
+
+def ask(function: Callable[..., Answer], *arguments: object) -> Answer:
+    """What a function says in a process of its own, forked from this one: torch is there already.
+
+    Raises:
+        Whatever the function raises.
+    """
+    begin()
+    with ProcessPoolExecutor(1, multiprocessing.get_context(START_METHOD)) as one:
+        return one.submit(function, *arguments).result()
 
 
 def end() -> None:

@@ -23,7 +23,7 @@ from affine import Affine
 from maps.linking import link_sites
 from models.detection import DETECTIONS, PixelBoxes, PixelOrigin, georeference
 from models.detector import MERGED_MARGIN_PX, Detector, network_margin_px
-from models.gate.cells import default_gate
+from models.gate.card import default_gate
 from models.inference.prepared import Prepared
 from models.inference.tiling import grown, shrunk, tiles_of, within
 from models.site_class import load_site_class
@@ -118,7 +118,7 @@ def floor(scene, detector):
 
 def _forward_s(detector, scene, block):
     read = read_block(scene, block)
-    prepared = Prepared(read.pixels.to_numpy(), read.usable, detector.card.shape)
+    prepared = Prepared(read.pixels.to_numpy(), read.usable, detector.card.shape, detector.device)
     total = 0.0
     for tile in tiles_of(_core(block), PixelOrigin(block.row - block.halo, block.col - block.halo)):
         seen = shrunk(tile, read.usable)
@@ -127,9 +127,15 @@ def _forward_s(detector, scene, block):
         window = grown(seen, network_margin_px(detector.card.shape), *prepared.shape)
         inner = within(grown(seen, MERGED_MARGIN_PX, *prepared.shape), window)
         with torch.inference_mode():
-            x = prepared.normalised(window, detector._dtype)
-            total += seconds(lambda x=x, inner=inner: detector._net.features(x, inner))
+            x = prepared.normalised(window, detector._dtype).to(detector.device)
+            total += seconds(lambda x=x, inner=inner: _ended(detector._net.features(x, inner)))
     return total
+
+
+def _ended(features):
+    """Wait for a graphics card, which only notes what it is to do."""
+    if features.is_cuda:
+        torch.cuda.synchronize()
 
 
 def _core(block):

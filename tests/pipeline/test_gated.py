@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from models.gate.cells import REAL_FINDS, GateCard, Kept
+from models.gate.card import REAL_FINDS, GateCard, Kept
 from models.gate.network import GateNet
 from models.weights import GateShape, save_weights
 from pipeline.mapping import gate_recall

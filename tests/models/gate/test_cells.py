@@ -8,15 +8,9 @@ import torch
 
 from models.detection import ArrayWindow, PixelOrigin
 from models.detector import Detector
-from models.gate import cells as gate_module
-from models.gate.cells import (
-    REAL_FINDS,
-    Gate,
-    GateCard,
-    Kept,
-    Passed,
-    choose_gate,
-)
+from models.gate import card as gate_module
+from models.gate.card import REAL_FINDS, GateCard, Kept, Passed, choose_gate
+from models.gate.cells import Gate
 from models.gate.network import COARSE_PX, GateNet, gate_margin_px
 from models.inference.prepared import Prepared
 from models.weights import GateShape, save_weights

@@ -8,7 +8,7 @@ import torch
 
 from models.detector import Detector
 from models.fitting.augment import CONTEXT_PX, SAMPLE_PX, Sample
-from models.gate.cells import load_gate_card
+from models.gate.card import load_gate_card
 from models.gate.network import GateNet, coarse_samples
 from models.gate.training import (
     GateSettings,

@@ -1,18 +1,33 @@
 """Workers are forked from a process that is warm, and runs no thread."""
 
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from pipeline.engine import nursery
+from pipeline.plan import resolve_here
+from tests.pipeline.engine_runs import write_belt
+from tiles.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(
     nursery.START_METHOD != "forkserver", reason="here workers start from nothing"
 )
+
+
+PLANS = """
+import sys
+from pathlib import Path
+from pipeline.config import RunSettings
+from pipeline.plan import plan_survey
+
+if __name__ == "__main__":
+    asked = {"imagery": [sys.argv[1]], "out": sys.argv[2]}
+    plan, _ = plan_survey(RunSettings.of(asked, "test"))
+    print(plan.detector.device, plan.detector.precision in ("fp32", "bf16"), "torch" in sys.modules)
+"""
 
 
 def parent_of_this():
@@ -27,11 +42,7 @@ def parent_of_this():
 def test_what_workers_are_forked_from_is_warm_and_has_one_thread():
     nursery.begin()
     nursery.begin()  # a second time does nothing
-    context = multiprocessing.get_context("forkserver")
-    told = []
-    for _ in range(2):
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            told.append(pool.submit(parent_of_this).result(timeout=120))
+    told = [nursery.ask(parent_of_this) for _ in range(2)]
     (parent, threads, heavy, omp, ignored), (again, *_) = told
     assert parent == again != os.getpid()
     assert threads == 1
@@ -46,3 +57,16 @@ def test_what_the_user_has_set_stands(monkeypatch):
         assert (os.environ["KILNLIGHT_A"], os.environ["KILNLIGHT_B"]) == ("mine", "2")
     assert os.environ["KILNLIGHT_A"] == "mine"
     assert "KILNLIGHT_B" not in os.environ
+
+
+def test_an_error_there_is_an_error_here():
+    with pytest.raises(ConfigError, match="no precision 'fp8'"):
+        nursery.ask(resolve_here, "cpu", "fp8")
+
+
+def test_a_survey_is_planned_without_torch(tmp_path):
+    image = write_belt(tmp_path / "belt.tif", 64, 64)
+    (tmp_path / "plans.py").write_text(PLANS)
+    command = [sys.executable, tmp_path / "plans.py", image, tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cpu", "True", "False"]
