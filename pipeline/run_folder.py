@@ -14,11 +14,12 @@ from typing import Any
 from pipeline.engine.differences import differences
 from pipeline.engine.journal import JOURNAL, JOURNAL_FILES, Journal
 from tiles.errors import NothingSearchedError, RunFolderError
-from tiles.files import sha256_file, write_text
+from tiles.files import sha256_file, sweep, write_text, writer_of
 from tiles.handles import use_gdal_settings
 
 MANIFEST = "manifest.json"
 RUN_FILE = "run.toml"
+PROBE = ".writable"  # touched to see whether the folder can be written
 SURVEY_FILES = ("detections.parquet", "coverage.parquet", "ground.parquet")
 # other commands put them there, and keep their own record
 NOT_OF_A_RUN = ("packs", "outcomes.csv", "review")
@@ -48,12 +49,12 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise RunFolderError(f"{path} is a file, not a folder: choose another --out.")
         is_new = not path.exists()
-        if not is_new and any(path.iterdir()) and cls(path).manifest() is None:
+        if not is_new and cls(path).manifest() is None and not _killed_early(path):
             raise RunFolderError(f"{path} holds other files: choose an empty --out.")
         try:
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(OPERATOR_ONLY)
-            probe = path / ".writable"
+            probe = path / PROBE
             probe.touch()
             probe.unlink()
         except OSError as error:
@@ -89,6 +90,7 @@ class RunFolder:
             SurveyError: the disk is full.
         """
         with self.locked():
+            sweep(self.path)
             was_empty = self.manifest() is None
             kept = True
             try:
@@ -214,3 +216,12 @@ class RunFolder:
         """Whether a run made a file, and the same run would make the same bytes again."""
         first = file.relative_to(self.path).parts[0]
         return file.is_file() and first not in (MANIFEST, *JOURNAL_FILES, *NOT_OF_A_RUN)
+
+
+def _killed_early(folder: Path) -> bool:
+    """Whether a folder is empty, or holds just what a run that was killed at its start leaves.
+
+    The journal is there before the manifest: it remembers the digests of imagery, which take long.
+    """
+    early = (*JOURNAL_FILES, PROBE)
+    return all(file.name in early or writer_of(file) is not None for file in folder.iterdir())

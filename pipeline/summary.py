@@ -62,6 +62,10 @@ class RunSummary:
         more = len(self.plan.catalog.broken) + len(self.survey.failures) - len(lines)
         if more > 0:
             lines.append(f"{more} more files or blocks failed: manifest.json lists them.")
+        if self.survey.failures:
+            lines.append(
+                "once that is mended, --refresh tries what failed again, and keeps the rest."
+            )
         return [*lines, *self.maps.cautions]
 
     def _delay(self) -> str:

@@ -13,13 +13,14 @@ import geopandas as gpd
 from models.detection import DETECTIONS
 from models.site_class import SiteClass
 from pipeline.config import RunSettings
-from pipeline.engine.cluster import connect, said_when_unable
+from pipeline.engine.cluster import Workforce, connect, said_when_unable
 from pipeline.engine.dispatch import GO_ON, Dispatcher, Outcome, given_up
 from pipeline.engine.facts import facts_here
 from pipeline.engine.gather import write_tables
 from pipeline.engine.journal import Journal, PlannedTask
 from pipeline.engine.progress import Screen, SurveyBar
 from pipeline.engine.search import DetectorSpec
+from pipeline.engine.settings import EngineSettings
 from pipeline.engine.worker import LoadSearcher, SurveyTask
 from tiles.catalog import Catalog
 from tiles.coverage import COVERAGE
@@ -127,21 +128,35 @@ def make_survey(
 
 def _search(plan: SurveyPlan, settings: RunSettings, journal: Journal, screen: Screen) -> None:
     tally = journal.tally()
-    plugin = LoadSearcher(plan.detector, facts_here() if settings.scheduler else None)
-
-    def make(task: PlannedTask) -> SurveyTask:
-        scene, limit_s = plan.catalog.scenes[task.scene], settings.engine.task_limit_s
-        return SurveyTask(scene, task.block, plan.site_class, plugin.name, limit_s)
-
     with (
         connect(settings, tally.left, plan.detector.device) as force,
         screen.survey(tally.planned, tally.done) as bar,
     ):
-        with said_when_unable(force.address):
-            force.client.register_plugin(plugin)
+        dispatcher = put_to_work(force, plan, settings.engine)
+        if force.address and not force.slots():
+            wait_s = settings.engine.worker_wait_s
+            screen.say(f"no worker at {force.address} yet: waiting for one, {wait_s:g} s at most.")
         keeper = _Keeper(journal, settings, bar)
-        for outcome in Dispatcher(force, settings.engine, make).run(journal.pending()):
+        for outcome in dispatcher.run(journal.pending()):
             keeper.take(outcome)
+
+
+def put_to_work(force: Workforce, plan: SurveyPlan, engine: EngineSettings) -> Dispatcher:
+    """Have the detector loaded on every worker, and return what gives them tasks.
+
+    Raises:
+        ConfigError: a worker runs other code than this client, or cannot run it at all.
+        WeightsError: a worker does not find the weights.
+    """
+    plugin = LoadSearcher(plan.detector, facts_here() if force.address else None)
+
+    def make(task: PlannedTask) -> SurveyTask:
+        scene = plan.catalog.scenes[task.scene]
+        return SurveyTask(scene, task.block, plan.site_class, plugin.name, engine.task_limit_s)
+
+    with said_when_unable(force.address):
+        force.client.register_plugin(plugin)
+    return Dispatcher(force, engine, make)
 
 
 class _Keeper:

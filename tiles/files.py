@@ -2,11 +2,15 @@
 
 import hashlib
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 HASH_CHUNK_BYTES = 1 << 20  # one MiB: large enough that Python's loop costs nothing next to SHA-256
+# what `atomic_path` calls a file, and `maps.publish.replaced` folders, while they are at work
+TEMPORARY = re.compile(r"\..+\.(?P<pid>\d{1,9})\.(part(\..*)?|old)")
 
 
 @contextmanager
@@ -22,6 +26,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writer_of(path: Path) -> int | None:
+    """Number of the process whose temporary file or folder a path is; None of all others."""
+    temporary = TEMPORARY.fullmatch(path.name)
+    return int(temporary["pid"]) if temporary else None
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were killed left half-written in a folder and all below it."""
+    for path in sorted(folder.rglob(".*")):
+        writer = writer_of(path)
+        if writer is None or _runs(writer):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -188,6 +188,6 @@ def choose_gate(wanted: bool | None, weights: WeightsCard, sha256: str) -> Path 
         raise WeightsError(
             f"No gate comes with the weights {weights.name} {weights.version}, and what a gate "
             "loses is known for one detector only: leave --gate out, or train one with "
-            f"`kilnlight train-gate --out {weights_folder() / gate_name(weights)}`."
+            f"`kilnlight train-gate DATASET --out {weights_folder() / gate_name(weights)}`."
         )
     return path

@@ -10,6 +10,7 @@ from typing import TypeVar
 import dask.config
 from distributed import Client, LocalCluster
 from distributed.security import Security
+from distributed.system import MEMORY_LIMIT
 
 from pipeline.config import RunSettings
 from pipeline.engine import nursery
@@ -20,6 +21,9 @@ Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_S = 20  # a scheduler that does not answer by then is not there
 SILENCE_S = 60.0  # a scheduler that hangs for so long is as good as gone; a busy one answers
+# A worker with a block in work holds 1.2 GB (`bench_engine.py -k memory`): of more processes than
+# memory holds, the system would end one after the other.
+WORKER_BYTES = 1_300_000_000
 GPU = "GPU"  # the resource by which workers with a graphics card announce themselves
 # Tasks at once on a local worker with a graphics card: one computes, the others read ahead. Each
 # holds one block: what waits in memory is bounded by three blocks.
@@ -62,19 +66,24 @@ class Workforce:
             raise OSError("the client is closed")
         silence_s = f"{SILENCE_S:g}s"
         told = self.client.sync(scheduler.identity, n_workers=-1, callback_timeout=silence_s)
-        workers = told["workers"].values()
-        fit = [w for w in workers if all(w["resources"].get(r) for r in self.resources or ())]
+        # one that is short of memory is paused, and may stay so for good
+        able = [w for w in told["workers"].values() if w["status"] == "running"]
+        fit = [w for w in able if all(w["resources"].get(r) for r in self.resources or ())]
         return sum(int(worker["nthreads"]) for worker in fit)
 
 
 def worker_count(settings: RunSettings, device: str = "cpu") -> int:
-    """Processes to start: what the user says, or one a core; one for a graphics card."""
+    """Processes to start: what the user says, or one a core as far as memory holds them.
+
+    One process drives a graphics card.
+    """
     if settings.workers:
         return settings.workers
     if device != "cpu":
         return 1
     # macOS knows no affinity
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, MEMORY_LIMIT // WORKER_BYTES))
 
 
 @contextmanager
@@ -205,6 +214,8 @@ def _local_cluster(processes: int, resources: dict[str, float] | None) -> LocalC
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",  # any free port: several surveys may run
             silence_logs=logging.CRITICAL,  # what matters comes back as an exception
+            # Dask's own, memory / processes, would pause a worker at four fifths of it for good
+            memory_limit=None,
             env=dict(os.environ),  # as it is now: workers are forked from an earlier one
             resources=resources and {name: each * threads for name, each in resources.items()},
         )

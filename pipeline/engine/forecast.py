@@ -8,16 +8,13 @@ from pathlib import Path
 
 from models.weights import LoadedWeights
 from pipeline.config import RunSettings
-from pipeline.engine.cluster import connect, said_when_unable
-from pipeline.engine.dispatch import Dispatcher
-from pipeline.engine.facts import facts_here
+from pipeline.engine.cluster import connect
 from pipeline.engine.identity import plan_tasks, survey_identity
 from pipeline.engine.journal import Journal, PlannedTask, Tally
 from pipeline.engine.results import Counts
-from pipeline.engine.worker import LoadSearcher, SurveyTask
 from pipeline.plan import plan_survey
 from pipeline.run_folder import RunFolder
-from pipeline.survey import SurveyPlan
+from pipeline.survey import SurveyPlan, put_to_work
 from tiles.blocks import Block, describe_layout
 from tiles.composite import sources
 from tiles.scene import Scene
@@ -183,19 +180,12 @@ def _planned(
 
 
 def _probe(plan: SurveyPlan, settings: RunSettings, tasks: Sequence[PlannedTask]) -> Probe:
-    plugin = LoadSearcher(plan.detector, facts_here() if settings.scheduler else None)
-
-    def make(task: PlannedTask) -> SurveyTask:
-        scene, limit_s = plan.catalog.scenes[task.scene], settings.engine.task_limit_s
-        return SurveyTask(scene, task.block, plan.site_class, plugin.name, limit_s)
-
     engine = settings.engine.model_copy(update={"retries": 0})
     with connect(settings, len(tasks), plan.detector.device) as force:
-        with said_when_unable(force.address):
-            force.client.register_plugin(plugin)
+        dispatcher = put_to_work(force, plan, engine)
         slots = max(force.slots(), 1)
         chosen = _spread(tasks, min(PROBES_PER_SLOT * slots, MOST_PROBES))
-        outcomes = list(Dispatcher(force, engine, make).run(chosen))
+        outcomes = list(dispatcher.run(chosen))
     done = [(outcome.task, outcome.result.counts) for outcome in outcomes if outcome.result]
     pixels = sum(_pixels(plan, task) for task, _ in done)
     return Probe(

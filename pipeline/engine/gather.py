@@ -20,7 +20,8 @@ from tiles.tables import write_table
 FAILED = STATUSES.index("failed")
 NOTHING_USABLE = (
     "every pixel is nodata or under cloud; number types other than uint8 must hold reflectance, "
-    "as uint16 times 10,000 or as a fraction"
+    "as uint16 times 10,000 or as a fraction: look at the imagery, name what it is with --sensor, "
+    "or give imagery of other dates."
 )
 
 

@@ -127,16 +127,30 @@ class Journal:
                 raise
             self._db.execute("COMMIT")
 
-    def plan(self, tasks: Iterable[PlannedTask]) -> None:
-        """Note which tasks make up the survey; results of earlier ones stay."""
+    def plan(self, tasks: Iterable[PlannedTask], *, same_cut: bool = False) -> None:
+        """Note which tasks make up the survey; results of earlier ones stay.
+
+        Args:
+            tasks: all of them, in their order.
+            same_cut: the survey goes on, so that each result must be one of theirs.
+
+        Raises:
+            RunFolderError: it is not, as blocks are of another size now; the plan stays as it was.
+        """
         rows = ((t.key, t.scene, *_window(t.block)) for t in tasks)
         with self._transaction():
+            done = self.tally().done
             self._db.execute("DELETE FROM tasks")
             self._db.executemany(
                 "INSERT INTO tasks (key, scene, row, col, rows, cols, halo) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            if same_cut and (lost := done - self.tally().done) > 0:
+                raise RunFolderError(
+                    f"{self.path} holds {lost} results of blocks of another size: put block_px in "
+                    "[engine] back as it was, or give --refresh to compute them anew."
+                )
 
     def forget_failures(self) -> None:
         """Try again what had failed."""

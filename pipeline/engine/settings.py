@@ -19,7 +19,8 @@ class EngineSettings(BaseModel):
         retries: times that a task which failed is tried again before it is given up.
         backoff_s: seconds before the first retry; each further one waits twice as long.
         task_limit_s: seconds after which a task counts as hung, and its worker is ended.
-        max_failed: tasks that may be given up before the run stops; a Sentinel-2 tile is 36 tasks.
+        max_failed: tasks that may be given up before the run stops; of 2,048 px
+            blocks a Sentinel-2 tile is 36.
         worker_wait_s: seconds to wait for a worker when a scheduler has none.
         tls_ca: file of the certificate authority that signed the scheduler's certificate (PEM).
         tls_cert: this client's certificate (PEM).

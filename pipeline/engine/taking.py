@@ -53,15 +53,20 @@ def survey_work(
 
 
 def take_survey(folder: RunFolder, work: SurveyWork, screen: Screen) -> Survey:
-    """Read the survey that the folder holds, or make it and put it there."""
+    """Read the survey that the folder holds, or make it and put it there.
+
+    Raises:
+        RunFolderError: what is done of it lies in blocks of another size.
+        KilnlightError: it cannot be made; see `make_survey`.
+    """
     if not work.refresh and folder.holds(work.identity):
         screen.say(f"{folder.path} holds this very survey: it is used as it is.")
         _set_months(folder, work)
         return Survey.read(folder.path, folder.result())
-    folder.claim(work.identity)
     if work.refresh:
         work.journal.forget_failures()
-    work.journal.plan(plan_tasks(work.plan, work.identity))
+    work.journal.plan(plan_tasks(work.plan, work.identity), same_cut=not work.refresh)
+    folder.claim(work.identity)
     facts = make_survey(work.plan, work.settings, work.journal, folder.path, screen)
     folder.write_manifest(work.identity, {"result": facts})
     return Survey.read(folder.path, facts)

@@ -47,13 +47,14 @@ class SurveyTask:
 class LoadSearcher(WorkerPlugin):
     """Loads the network once a worker process, also in processes that start later.
 
-    Named after the weights, so that two surveys on one scheduler keep their own. A worker whose
-    code or libraries differ from the client's refuses: its results could differ. On this very
-    machine, where they are the same, `client` is None.
+    Named after the weights and the client's code, so that two surveys on one scheduler keep their
+    own. A worker whose code or libraries differ from the client's refuses: its results could
+    differ. On this very machine, where they are the same, `client` is None.
     """
 
     def __init__(self, spec: DetectorSpec, client: Facts | None) -> None:
-        self.spec, self.client, self.name = spec, client, plugin_name(spec)
+        self.spec, self.client = spec, client
+        self.name = plugin_name(spec, client.code if client else "")
         self.searcher: Searcher
         self.refusal: KilnlightError | None = None
 
@@ -96,11 +97,12 @@ def _same_file(path: Path, sha256: str, digest: Callable[[Path], str]) -> Path:
     )
 
 
-def plugin_name(spec: DetectorSpec) -> str:
-    """Name of the worker plugin that holds this very detector."""
+def plugin_name(spec: DetectorSpec, code: str) -> str:
+    """Name of the worker plugin that holds this very detector, for a client that runs this code."""
     gate = f"-{spec.gate_sha256[:8]}" if spec.gate_sha256 else ""
     place = "-elsewhere" if spec.elsewhere else ""
-    return f"kilnlight-{spec.weights_sha256[:16]}{gate}-{spec.device}-{spec.precision}{place}"
+    what = f"{spec.weights_sha256[:16]}{gate}-{spec.device}-{spec.precision}{place}"
+    return f"kilnlight-{what}-{code}"
 
 
 def search_task(task: SurveyTask) -> PackedResult:

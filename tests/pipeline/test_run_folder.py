@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 
 import pytest
 
@@ -137,6 +139,38 @@ def test_a_survey_that_was_killed_may_start_again_but_no_other(tmp_path):
     again.belongs_to(SURVEY)
     with pytest.raises(RunFolderError, match="another run"):
         again.belongs_to({**SURVEY, "precision": "bf16"})
+
+
+def test_a_run_that_was_killed_before_its_manifest_may_start_again(tmp_path):
+    """The journal is there while imagery is read for its digests: minutes, of a whole country."""
+    folder = RunFolder.open(tmp_path / "run")
+    with folder.session():
+        left = {file.name: file.read_bytes() for file in folder.path.iterdir()}
+    for name in [*left, ".writable", ".manifest.999999999.part.json"]:
+        (folder.path / name).write_bytes(left.get(name, b""))
+    (folder.path / "manifest.json").unlink(missing_ok=True)
+    again = RunFolder.open(folder.path)
+    with again.session():
+        again.claim(SURVEY)
+    (folder.path / "manifest.json").unlink()
+    (folder.path / "detections.parquet").write_text("x")
+    with pytest.raises(RunFolderError, match="holds other files"):
+        RunFolder.open(folder.path)
+
+
+def test_what_a_killed_run_left_half_written_is_swept_away(finished):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (finished.path / "restricted").mkdir()
+    for name in (f".detections.{dead.pid}.part.parquet", f"restricted/.sites.{dead.pid}.part.csv"):
+        (finished.path / name).write_text("half a table")
+    for name in (f".public.{dead.pid}.part", f".public.{dead.pid}.old"):
+        (finished.path / name).mkdir()
+        (finished.path / name / f".index.{dead.pid}.part.html").write_text("half a page")
+    others = finished.path / f".outcomes.{os.getppid()}.part.csv"
+    others.write_text("of a command that is still writing")
+    with finished.session():
+        assert [*finished.path.rglob(".*")] == [others]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

@@ -126,6 +126,22 @@ def computed(settings, monkeypatch, **kwargs):
     return keys
 
 
+def test_another_size_of_blocks_does_not_throw_away_what_is_done(
+    belt, cluster, first, tmp_path, monkeypatch
+):
+    def in_blocks_of(side_px):
+        cut = engine(block_px=side_px)
+        return settings_for(belt, tmp_path / "run", scheduler=cluster, engine=cut)
+
+    done = interrupted(in_blocks_of(1024), monkeypatch, after=2)
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match=r"2 results of blocks of another size.*--refresh"):
+            survey(in_blocks_of(2048))
+    assert not {*done} & {*computed(in_blocks_of(1024), monkeypatch)}
+    survey(in_blocks_of(2048), refresh=True)
+    assert table_bytes(tmp_path / "run") == table_bytes(first.out)
+
+
 def test_a_survey_goes_on_where_it_was(belt, cluster, first, tmp_path, monkeypatch):
     settings = first.model_copy(update={"out": tmp_path / "run"})
     landed = interrupted(settings, monkeypatch, after=4)
@@ -263,7 +279,7 @@ def region_wkb(folder):
 
 def test_nothing_searched_is_one_sentence(cluster, tmp_path):
     black = write_raster(tmp_path / "b.tif", noise(64, 64) * 0, nodata=0)
-    with pytest.raises(SceneError, match="every pixel is nodata or under cloud"):
+    with pytest.raises(SceneError, match=r"every pixel is nodata or under cloud.*other dates\.$"):
         survey(settings_for(black, tmp_path / "run", scheduler=cluster))
 
 

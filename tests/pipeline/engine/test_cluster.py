@@ -107,6 +107,7 @@ def test_a_graphics_card_of_this_machine_has_several_tasks_to_read_ahead(tmp_pat
     assert (asked["threads_per_worker"], asked["resources"]) == (4, {"GPU": 4.0})
     _local_cluster(2, None)
     assert (asked["threads_per_worker"], asked["resources"]) == (1, None)
+    assert asked["memory_limit"] is None, "Dask would pause a worker for good"
 
 
 def test_a_cluster_of_such_boxes_need_not_announce_them(tmp_path):
@@ -129,6 +130,11 @@ def test_a_scheduler_without_workers_is_one_sentence(tmp_path):
 def test_one_process_a_core_and_one_a_card(tmp_path, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
     settings = settings_for("x", tmp_path)
+    monkeypatch.setattr("pipeline.engine.cluster.MEMORY_LIMIT", 64 * 10**9)
     assert worker_count(settings) == 3
+    monkeypatch.setattr("pipeline.engine.cluster.MEMORY_LIMIT", 2_700_000_000)
+    assert worker_count(settings) == 2, "no more than memory holds"
+    monkeypatch.setattr("pipeline.engine.cluster.MEMORY_LIMIT", 500_000_000)
+    assert worker_count(settings) == 1
     assert worker_count(settings, "cuda") == 1
     assert worker_count(settings.model_copy(update={"workers": 7}), "cuda") == 7
