@@ -29,13 +29,16 @@ from models.fitting.curves import write_curves
 from models.fitting.loop import Conditions, Miner, Progress, TrainingRecipe, fit
 from models.fitting.training_config import config_sha256, training_config
 from models.inference.familiarity import fit_familiarity, patch_statistics
+from models.judging.held_out import unseen_figures
+from models.judging.never_seen import check_never_seen
 from models.judging.operating import HeldOut, held_out_ap, operate, score_held_out, watched
 from models.judging.out_of_fold import figures_of_table
 from models.judging.predictions import write_predictions
 from models.judging.scoring import find_mistakes, read_scores, write_scores
+from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
 from models.network import STRIDE, KilnNet
-from models.site_class import SiteClass, load_site_class
+from models.site_class import SiteClass
 from models.weights import (
     Familiarity,
     LoadedWeights,
@@ -43,6 +46,7 @@ from models.weights import (
     Recall,
     WeightsCard,
     as_saved,
+    find_weights,
     load_weights,
     save_weights,
 )
@@ -140,8 +144,7 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
         DatasetError: The dataset cannot be used, or a checkpoint there is of another training.
         ConfigError: No such device or class, or `out` is no name for weights.
     """
-    if settings.out.suffix != ".safetensors":
-        raise ConfigError(f"Weights are written as .safetensors: call them so, not {settings.out}.")
+    check_out(settings.out)
     torch.set_num_threads(settings.threads)
     plan = _plan(settings)
     checkpoint = settings.out.with_suffix(".checkpoint")
@@ -167,6 +170,18 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     return settings.out
 
 
+def check_out(path: Path) -> None:
+    """Refuse a path that weights cannot be written to, before anything is trained.
+
+    Raises:
+        ConfigError: It has another suffix, or is a folder.
+    """
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"Weights are written as .safetensors: call them so, not {path}.")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file for the weights.")
+
+
 def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRecipe:
     """How the shipped weights are trained, for a number of steps; gently from a start."""
     if start is None:
@@ -186,10 +201,11 @@ def _plan(settings: TrainSettings) -> _Plan:
     dataset = load_dataset(
         settings.dataset, settings.data_root, settings.fold, reviewed=settings.labels
     )
-    start = load_weights(settings.start) if settings.start is not None else None
+    start = load_weights(find_weights(settings.start)) if settings.start is not None else None
     dataset, site_class = _with_class(dataset, settings)
     if start is not None:
         _check_start(start.card, dataset, site_class)
+        check_never_seen(start.card, dataset)
     recipe = default_recipe(settings.steps or dataset.file.steps, start)
     seed = dataset.file.seed if settings.seed is None else settings.seed
     config = training_config(dataset, recipe, seed, start.sha256 if start else None)
@@ -231,20 +247,11 @@ def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) ->
 
 def _with_class(dataset: Dataset, settings: TrainSettings) -> tuple[Dataset, SiteClass]:
     """The class that the dataset file names, or that a folder's owner does."""
-    file = dataset.file
-    named = file.site_class
-    if named.endswith(".toml"):
-        named = str(dataset.folder / named)
-    if settings.site_class is not None:
-        asked = load_site_class(settings.site_class)
-        if settings.dataset.suffix != ".toml":
-            return replace(dataset, file=file.model_copy(update={"site_class": asked.name})), asked
-        if asked.name != load_site_class(named).name:
-            raise DatasetError(
-                f"{settings.dataset} holds labels of the class {load_site_class(named).name!r}, "
-                f"not {asked.name!r}: change one of the two."
-            )
-    return dataset, load_site_class(named)
+    site_class = class_of_labels(dataset.file, settings.dataset, settings.site_class)
+    if settings.site_class is not None and settings.dataset.suffix != ".toml":
+        file = dataset.file.model_copy(update={"site_class": site_class.name})
+        return replace(dataset, file=file), site_class
+    return dataset, site_class
 
 
 def _write_config(plan: _Plan, settings: TrainSettings) -> None:
@@ -319,7 +326,7 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     known = () if plan.start is None else plan.start.card.trained_on
     places = () if plan.start is None else plan.start.card.trained_places
     return WeightsCard(
-        name=f"{file.name}-{plan.dataset.fold}" if plan.dataset.fold else file.name,
+        name=plan.dataset.weights_name,
         version=file.version,
         site_class=plan.site_class.name,
         licence=file.licence,
@@ -366,9 +373,8 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
     if scores is not None:
         threshold = card.threshold if operating is None else operating.threshold
         figures = figures_of_table(scores, threshold)
-        if plan.transfers is not None:
-            unseen = plan.transfers["region"] + NEVER_SEEN
-            figures += figures_of_table(plan.transfers.assign(region=unseen), threshold)
+        if plan.transfers is not None and chosen_on is not None:
+            figures += unseen_figures(chosen_on, plan.transfers, NEVER_SEEN)
         update["figures"] = tuple(figures)
     return card.model_copy(update=update)
 

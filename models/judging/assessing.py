@@ -17,6 +17,7 @@ from models.judging.assessment import Assessed, Assessment, EmptyReport, RegionR
 from models.judging.evaluation import FIXED_RECALL, match
 from models.judging.land_rates import land_rates
 from models.judging.mistakes_page import mistakes_page
+from models.judging.never_seen import check_class, check_never_seen
 from models.judging.out_of_fold import Gain, compare_tables
 from models.judging.perfect import perfect_detector
 from models.judging.reliability import Reliability, forecasts_of, log_odds_of, reliability
@@ -29,9 +30,10 @@ from models.judging.scoring import (
     write_scores,
 )
 from models.judging.trade_offs import cheapest, trade_offs
+from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, load_dataset
 from models.labelled.formats.notes import read_notes
-from models.site_class import SiteClass, load_site_class
+from models.site_class import SiteClass
 from tiles.errors import DatasetError
 from tiles.files import write_text
 
@@ -44,11 +46,13 @@ class Question:
         dataset: Dataset file, or a folder of labelled tiles.
         data_root: Folder that the dataset's paths start from.
         fold: Which fold of it.
+        site_class: Class of the labels, where no dataset file says so.
     """
 
     dataset: Path
     data_root: Path
     fold: str | None = None
+    site_class: str | None = None
 
 
 def assess(detector: Detector, question: Question, against: Detector | None = None) -> Assessed:
@@ -60,14 +64,18 @@ def assess(detector: Detector, question: Question, against: Detector | None = No
         against: A detector to beat; both are resampled together.
 
     Raises:
-        DatasetError: The dataset cannot be used, or holds out nothing.
+        DatasetError: The dataset cannot be used, or holds out nothing; or the weights find
+            something else, or learnt from what is held out.
     """
     noted = load_dataset(question.dataset, question.data_root, question.fold, simulate=False)
     if not noted.test and not noted.empty:
         raise DatasetError(
             f"{question.dataset} holds nothing out{_with_folds(noted)}: there is nothing to score."
         )
-    site_class = load_site_class(noted.file.site_class)
+    site_class = class_of_labels(noted.file, question.dataset, question.site_class)
+    for judged in (detector, against) if against else (detector,):
+        check_class(judged.card, site_class)
+        check_never_seen(judged.card, noted)
     regions = _regions(detector, noted.test)
     labels = _labels_as_they_are(noted, question)
     reports = tuple(_region_report(r, detector, site_class, labels) for r in regions)

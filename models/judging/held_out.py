@@ -16,8 +16,8 @@ from models.judging.reliability import (
     reliability_by_region,
 )
 from models.judging.scoring import read_scores
+from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset_file import read_dataset_file
-from models.site_class import load_site_class
 from models.weights import Figure
 from tiles.errors import DatasetError
 from tiles.files import write_text
@@ -84,9 +84,10 @@ def held_out_report(dataset: Path) -> HeldOutReport:
         )
     within = read_scores([dataset.parent / path for path in file.out_of_fold])
     beyond = read_scores([dataset.parent / p for p in file.transfers]) if file.transfers else None
-    site_class = load_site_class(file.site_class)
+    site_class = class_of_labels(file, dataset)
     prevalence = site_class.prevalence_per_1000km2
-    unseen = [] if beyond is None else list(_regions_unseen(within, beyond, prevalence))
+    unseen = [] if beyond is None else unseen_figures(within, beyond)
+    calibrated = {} if beyond is None else _calibration_unseen(within, beyond, prevalence)
     return HeldOutReport(
         dataset=file.name,
         version=file.version,
@@ -96,27 +97,52 @@ def held_out_report(dataset: Path) -> HeldOutReport:
         calibration=reliability_by_region(
             within, crossfitted_log_odds(within, prevalence), prevalence
         ),
-        unseen=tuple(figure for _, figures, _ in unseen for figure in figures),
-        calibration_unseen={region: found for region, _, found in unseen if found is not None},
+        unseen=tuple(unseen),
+        calibration_unseen=calibrated,
         disclaimer=site_class.disclaimer,
     )
 
 
-def _regions_unseen(
-    within: pd.DataFrame, beyond: pd.DataFrame, prevalence: float
-) -> Iterator[tuple[str, list[Figure], Reliability | None]]:
-    """Each region with its figures, as if nobody had ever labelled a site there."""
-    for region, here in beyond.groupby("region"):
-        table, others = here.reset_index(drop=True), within[within["region"] != region]
-        if not (others["is_site"] & (others["score"] > 0)).any():
-            continue
+def unseen_figures(within: pd.DataFrame, beyond: pd.DataFrame, suffix: str = "") -> list[Figure]:
+    """Figures of regions held out whole, each with the threshold that is best in the others.
+
+    As if nobody had ever labelled a site there. With several seeds, means over them.
+
+    Args:
+        within: Scores on places held out one by one.
+        beyond: Scores on whole regions held out.
+        suffix: Put after each region's name.
+    """
+    figures = []
+    for region, table, others in _regions_unseen(within, beyond):
         threshold = Threshold.fixed(table, best_of(others))
+        figures += figures_above(region + suffix, table, threshold)
+    return figures
+
+
+def _calibration_unseen(
+    within: pd.DataFrame, beyond: pd.DataFrame, prevalence: float
+) -> dict[str, Reliability]:
+    """How good probabilities are in each region, with a curve fitted on the others alone."""
+    found: dict[str, Reliability] = {}
+    for region, table, others in _regions_unseen(within, beyond):
         log_odds = log_odds_from(others, table, prevalence)
-        found = reliability_by_region(table, log_odds, prevalence)
-        yield str(region), figures_above(str(region), table, threshold), found.get(str(region))
+        by_region = reliability_by_region(table, log_odds, prevalence)
+        found |= {region: by_region[region]} if region in by_region else {}
+    return found
 
 
-def write_report(report: HeldOutReport, folder: Path) -> Path:
+def _regions_unseen(
+    within: pd.DataFrame, beyond: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """Each region held out whole: its name, its own scores, and those of the other regions."""
+    for region, here in beyond.groupby("region"):
+        others = within[within["region"] != region]
+        if (others["is_site"] & (others["score"] > 0)).any():
+            yield str(region), here.reset_index(drop=True), others
+
+
+def write_report(report: BaseModel, folder: Path) -> Path:
     """Write `held_out.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "held_out.json"

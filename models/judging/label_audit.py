@@ -20,9 +20,9 @@ from models.judging.evaluation_page import Section, Shown, picture_page, show
 from models.judging.mistakes_page import COLOURS, outlines
 from models.judging.predictions import boxes_on, read_predictions
 from models.judging.scoring import scored_of
+from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import load_dataset
 from models.labelled.formats.notes import WRONG_LABEL
-from models.site_class import load_site_class
 from tiles.errors import DatasetError
 from tiles.files import atomic_path, write_text
 
@@ -98,7 +98,6 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
             "Some predictions come from a training without a fold, which had seen the labels: "
             "train with --fold and hand over what it writes beside its weights."
         )
-    seeds = max(table["seed"].nunique(), 1)
     parts: list[pd.DataFrame] = []
     pictures: dict[tuple[str, str], Picture] = {}
     boxes: dict[tuple[str, str], PixelBoxes] = {}
@@ -106,8 +105,9 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
         dataset = load_dataset(
             question.dataset, question.data_root, fold, notes=question.notes, simulate=False
         )
-        tolerance_m = load_site_class(dataset.file.site_class).match_tolerance_m
+        tolerance_m = class_of_labels(dataset.file, question.dataset).match_tolerance_m
         mine = table[table["fold"] == fold]
+        seeds = mine["seed"].nunique()  # folds may have been trained with different numbers of them
         parts.append(find_suspects(dataset.test, mine, tolerance_m, seeds))
         pictures |= {(p.name, p.place): p for p in dataset.test}
         boxes |= {(p.name, p.place): boxes_on(p, mine) for p in dataset.test}

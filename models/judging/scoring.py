@@ -310,7 +310,9 @@ def score_table(
 ) -> pd.DataFrame:
     """Out-of-fold scores as a table of `SCORE_COLUMNS`.
 
-    A site that was never found is a row with score 0, so that recall follows from the table too.
+    A site that was never found is a row with score 0, so that recall follows from the table too. A
+    place with neither sites nor detections is one row with score 0 that is no site: its area counts
+    in every rate.
     `per_1000km2` and `area_km2` are of the whole place, whose blocks of land stand in `place`.
 
     Args:
@@ -324,11 +326,13 @@ def score_table(
     m = match(scored.detections, scored.scores, scored.sites, scored.doubtful, tolerance_m)
     missed = np.setdiff1d(np.arange(len(scored.sites)), m.site)
     block = np.concatenate([scored.detections.block[m.order], scored.sites.block[missed]])
+    nothing = 0 if len(block) else 1
+    block = np.concatenate([block, np.zeros(nothing, np.int64)])
     density = 1000 * len(scored.sites) / scored.area_km2
     return pd.DataFrame(
         {
-            "score": np.concatenate([scored.scores[m.order], np.zeros(len(missed))]),
-            "is_site": np.concatenate([m.hit, np.ones(len(missed), bool)]),
+            "score": np.concatenate([scored.scores[m.order], np.zeros(len(missed) + nothing)]),
+            "is_site": np.concatenate([m.hit, np.ones(len(missed), bool), np.zeros(nothing, bool)]),
             "per_1000km2": round(density, 2),
             "place": [f"{place}/{b}" for b in block],
             "region": region or place,

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.labelled.formats.npz import UNREADABLE, named
 from models.patches.network import COARSEST_PX
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
@@ -153,7 +154,7 @@ def load_chips(path: Path, data_root: Path) -> Chips:
     is_site = arrays["y"] == 1
     galleries = arrays["gallery"]
     if "gallery_names" in arrays:
-        galleries = arrays["gallery_names"][galleries]
+        galleries = named(galleries, arrays["gallery_names"], path)
     chips = Chips(
         file,
         pixels,
@@ -167,9 +168,9 @@ def load_chips(path: Path, data_root: Path) -> Chips:
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {k: file[k] for k in ("x", "y", "gallery", "gallery_names") if k in file}
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{path} holds no readable chips ({error}): check it.") from error
     missing = {"x", "y", "gallery"} - set(arrays)
     if missing:
@@ -181,6 +182,8 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} has chips of shape {x.shape[1:]} and type {x.dtype}: (side, side, 3) and "
             f"uint8 are needed, the side a multiple of {COARSEST_PX} px."
         )
+    if not np.isin(arrays["y"], (0, 1)).all():
+        raise DatasetError(f"{path} has labels `y` other than 0 and 1: 1 is a chip with a site.")
     if len(x) == 0 or len(arrays["y"]) != len(x) or len(arrays["gallery"]) != len(x):
         raise DatasetError(
             f"{path} has {len(x)} chips, {len(arrays['y'])} labels and {len(arrays['gallery'])} "

@@ -60,6 +60,7 @@ class Dataset:
         left_out: Pictures not trained on because they lie too near a place held out.
         credits: Sources of the training data with their licences.
         places: Where the training data lie.
+        held_out: Sources of what is held out, with their licences.
     """
 
     file: DatasetFile
@@ -72,6 +73,12 @@ class Dataset:
     left_out: int = 0
     credits: tuple[str, ...] = ()
     places: tuple[TrainedPlace, ...] = ()
+    held_out: tuple[str, ...] = ()
+
+    @property
+    def weights_name(self) -> str:
+        """Name of weights that are trained on it; the fold is a part of it."""
+        return f"{self.file.name}-{self.fold}" if self.fold else self.file.name
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ def load_dataset(
     else:
         file = describe_folder(path)
         read = read_sources(file, path.parent, Path(), True, notes)
-        file = file.model_copy(update={"folds": automatic_fold(list(read.regions()), path)})
+        file = file.model_copy(update={"folds": automatic_fold(read.regions(), path)})
         fold = fold or AUTOMATIC_FOLD
     dataset = _divide(file, path.parent, fold or "", read, _held(file, fold, read.regions(), path))
     if reviewed is not None:
@@ -184,9 +191,32 @@ def _divide(file: DatasetFile, folder: Path, fold: str, read: SourcesRead, held:
         test=tuple(test),
         empty=tuple(picture for part in parts for picture in part.empty),
         left_out=sum(part.left_out for part in parts),
-        credits=tuple(f"{p.source.credit} ({p.source.licence})" for p in trained),
-        places=tuple(place for place in file.places if place.name in regions),
+        credits=tuple(_credit(p.source) for p in trained),
+        places=tuple(place for place in file.places if place.name in regions)
+        or _middles(part.train for part in trained),
+        held_out=_held_sources(read, held),
     )
+
+
+def _credit(source: AnySource) -> str:
+    return f"{source.credit} ({source.licence})"
+
+
+def _held_sources(read: SourcesRead, held: _Held) -> tuple[str, ...]:
+    scenes = [s.source for s in read.scenes if any(p.place in held.both for p in s.parts)]
+    labelled = [r.source for r in read.labelled if any(p.place in held.both for p in r.pictures)]
+    return tuple(_credit(source) for source in (*scenes, *labelled))
+
+
+def _middles(sources: Iterable[Sequence[Picture]]) -> tuple[TrainedPlace, ...]:
+    """Where pictures lie that nobody named: the middle of each source, to a tenth of a degree."""
+    places = []
+    for pictures in sources:
+        at = np.array([(p.middle.lon, p.middle.lat) for p in pictures if p.middle is not None])
+        if len(at):
+            lon, lat = np.round((at.min(axis=0) + at.max(axis=0)) / 2, 1).tolist()
+            places.append(TrainedPlace(name=pictures[0].region, lon=lon, lat=lat))
+    return tuple(places)
 
 
 @dataclass(frozen=True)

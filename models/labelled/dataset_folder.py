@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from models.labelled.dataset_file import DatasetFile, Fold, SceneSource, TilesSource
@@ -37,12 +37,17 @@ def describe_folder(path: Path) -> DatasetFile:
     )
 
 
-def automatic_fold(places: Sequence[str], path: Path) -> dict[str, Fold]:
+def automatic_fold(regions: Mapping[str, str], path: Path) -> dict[str, Fold]:
     """About a quarter of the places, chosen by the digest of their names.
+
+    Args:
+        regions: The region of every place.
+        path: The folder or file, for messages.
 
     Raises:
         DatasetError: There is one place only.
     """
+    places = list(regions)
     if len(places) < 2:
         raise DatasetError(
             f"{path} lies in one place ({', '.join(places) or 'none'}), so nothing can be held out "
@@ -51,12 +56,15 @@ def automatic_fold(places: Sequence[str], path: Path) -> dict[str, Fold]:
         )
     ranked = sorted(places, key=lambda place: hashlib.sha256(place.encode()).hexdigest())
     chosen = ranked[: max(round(HELD_OUT_SHARE * len(ranked)), 1)]
-    return {AUTOMATIC_FOLD: Fold(test=tuple(_escaped(place) for place in sorted(chosen)))}
+    named = set(regions.values())
+    test = tuple(_escaped(place, place in named) for place in sorted(chosen))
+    return {AUTOMATIC_FOLD: Fold(test=test)}
 
 
-def _escaped(place: str) -> str:
-    """A name as a pattern that fits only itself."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in place)
+def _escaped(place: str, is_region: bool) -> str:
+    """A name as a pattern that fits only itself; never the plain name of a region, which is all."""
+    pattern = "".join(f"[{c}]" if c in "*?[" else c for c in place)
+    return f"[{place[0]}]{pattern[1:]}" if is_region and pattern[0] == place[0] else pattern
 
 
 def _folder(path: Path) -> DatasetFile:

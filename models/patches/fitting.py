@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.fitting.checkpoint import load_checkpoint, save_checkpoint
+from models.fitting.loop import CHECKPOINT_STEPS, Progress
 from models.patches.network import PatchNet, two_views
 from models.weights import PatchShape
 
@@ -73,49 +76,117 @@ class ChipBatch:
     target: Tensor
 
 
+@dataclass(frozen=True)
+class Halfway:
+    """Where a training half done is kept, and of which configuration it is."""
+
+    checkpoint: Path
+    config_sha256: str
+
+
+class PatchTraining:
+    """A classifier while it learns, with all that its next step depends on but the samples."""
+
+    def __init__(self, recipe: PatchRecipe, bands: int, seed: int) -> None:
+        torch.manual_seed(seed)
+        net = PatchNet(recipe.shape, bands)
+        self.steps = recipe.steps
+        self.net = net.to(memory_format=torch.channels_last).train()
+        decay = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(self.net, multi_avg_fn=decay, use_buffers=True)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.15
+        )
+        self.history: list[Progress] = []
+
+    def averaged(self) -> PatchNet:
+        """The averaged weights, ready for inference."""
+        return cast(PatchNet, self.average.module).eval()
+
+    def learn(self, batch: ChipBatch) -> Progress:
+        """One step on one batch."""
+        rate = float(self.schedule.get_last_lr()[0])
+        with torch.no_grad():
+            views = two_views(batch.pixels, batch.usable)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logit = self.net(views)
+        loss = F.binary_cross_entropy_with_logits(logit.float(), batch.target)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.net.parameters(), 5.0)
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update_parameters(self.net)
+        self.history.append(Progress(len(self.history) + 1, self.steps, float(loss.detach()), rate))
+        return self.history[-1]
+
+    def state(self) -> dict[str, Any]:
+        """Everything as plain numbers and tensors."""
+        return {
+            "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": [[p.loss, p.learning_rate] for p in self.history],
+            "torch_random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave."""
+        self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.history = [
+            Progress(at, self.steps, loss, rate)
+            for at, (loss, rate) in enumerate(state["history"], start=1)
+        ]
+        torch.set_rng_state(state["torch_random"])
+
+
 def fit_patches(
     pixels: NDArray[np.uint8],
     is_site: NDArray[np.bool_],
     recipe: PatchRecipe,
     seed: int,
-    on_step: Callable[[int, float], None] | None = None,
-) -> PatchNet:
+    on_step: Callable[[Progress], None] | None = None,
+    halfway: Halfway | None = None,
+) -> PatchTraining:
     """Train a classifier on chips; the same seed and threads give the same network.
+
+    A training that was killed goes on from its checkpoint and ends in the same network: the samples
+    of the steps done are drawn again, which costs a tenth of what learning from them did.
 
     Args:
         pixels: (n, band, side, side).
-        is_site: (n,).
+        is_site: (n,), of both kinds.
         recipe: How.
         seed: Of the initial weights and of all samples.
-        on_step: Told the number of steps done and the loss, after every step.
+        on_step: Told of every step.
+        halfway: Where a training half done is kept; removing it is left to the caller.
+
+    Raises:
+        DatasetError: The checkpoint is damaged or of another training.
     """
-    torch.manual_seed(seed)
-    net = PatchNet(recipe.shape, pixels.shape[1]).to(memory_format=torch.channels_last).train()
-    decay = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-    average = AveragedModel(net, multi_avg_fn=decay, use_buffers=True)
-    optimiser = torch.optim.AdamW(
-        net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps + 1, pct_start=0.15
-    )
+    training = PatchTraining(recipe, pixels.shape[1], seed)
+    state = load_checkpoint(halfway.checkpoint, halfway.config_sha256) if halfway else None
+    if state is not None:
+        training.restore(state)
+    done = len(training.history)
     rng = np.random.default_rng([seed, 7])
     for step, index in zip(range(recipe.steps), _draws(is_site, recipe.batch, rng), strict=False):
         batch = augment_chips(pixels[index], is_site[index], recipe, rng)
-        with torch.no_grad():
-            views = two_views(batch.pixels, batch.usable)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logit = net(views)
-        loss = F.binary_cross_entropy_with_logits(logit.float(), batch.target)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        average.update_parameters(net)
+        if step < done:
+            continue
+        progress = training.learn(batch)
+        if halfway and (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < recipe.steps:
+            save_checkpoint(halfway.checkpoint, halfway.config_sha256, training.state())
         if on_step:
-            on_step(step + 1, float(loss.detach()))
-    return cast(PatchNet, average.module).eval()
+            on_step(progress)
+    return training
 
 
 def _draws(

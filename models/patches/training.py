@@ -16,18 +16,22 @@ from numpy.typing import NDArray
 
 from models.calibration import Calibration
 from models.card import card_markdown
+from models.fitting.checkpoint import load_checkpoint
+from models.fitting.curves import write_curves
 from models.fitting.loop import Progress
 from models.fitting.training_config import config_sha256
 from models.inference.familiarity import PATCH_PX, fit_familiarity, patch_statistics
+from models.inference.precision import resolve_device
 from models.labelled.chip_dataset import Chips, ChipsFile, load_chips
+from models.labelled.formats.images import numbers, read_csv
 from models.network import STRIDE
 from models.patches.detector import patch_halo_px
 from models.patches.figures import patch_figures
-from models.patches.fitting import PatchRecipe, fit_patches, score_chips
+from models.patches.fitting import Halfway, PatchRecipe, fit_patches, score_chips
 from models.patches.network import PatchNet
 from models.patches.operating import GSD_M, PatchOperating, operate_patches
 from models.site_class import SiteClass, load_site_class
-from models.training import BANDS, TrainSettings
+from models.training import BANDS, TrainSettings, check_out
 from models.weights import (
     Familiarity,
     Figure,
@@ -58,12 +62,16 @@ def train_patches(
     fold, seed, logit`). Without a fold everything but random land is trained on, and the card's
     threshold, recall, calibration and figures come from the tables of all folds and seeds, in the
     folder named after the dataset file beside it. `.config.json` is written before the first step,
-    `.md` is the model card.
+    `.checkpoint` is there until the end, `.curve.csv` and `.curve.svg` are the curves, `.md` is the
+    model card. It runs on the CPU, where it takes minutes.
 
     Raises:
-        DatasetError: The dataset, or a table of out-of-fold scores, cannot be used.
-        ConfigError: No such class, or the dataset is of another one.
+        DatasetError: The dataset, a checkpoint, or a table of out-of-fold scores cannot be used.
+        ConfigError: No such class or device, or the dataset is of another class, or `out` is no
+            name for weights.
     """
+    check_out(settings.out)
+    resolve_device(settings.device)
     if settings.labels is not None or settings.start is not None:
         raise ConfigError(
             f"{settings.dataset} trains a classifier of chips, which neither goes on from weights "
@@ -77,18 +85,16 @@ def train_patches(
     recipe = default_patch_recipe(settings.steps or chips.file.steps, chips.pixels.shape[2])
     config = _config(chips, fold, seed, recipe)
     sha256 = config_sha256(config)
+    taught = _taught(chips, fold, settings.dataset)
+    scores = None if fold is not None else read_out_of_fold(settings.dataset, chips)
+    halfway = Halfway(settings.out.with_suffix(".checkpoint"), sha256)
+    load_checkpoint(halfway.checkpoint, sha256)  # another's is refused before anything is written
     text = json.dumps({"sha256": sha256, **config}, indent=1, sort_keys=True)
     write_text(settings.out.with_suffix(".config.json"), text + "\n")
-    scores = None if fold is not None else read_out_of_fold(settings.dataset, chips)
-    taught = chips.trained_on(fold)
-    net = fit_patches(
-        chips.pixels[taught],
-        chips.is_site[taught],
-        recipe,
-        seed,
-        None if on_progress is None else lambda n, loss: on_progress(_at(n, recipe, loss)),
+    training = fit_patches(
+        chips.pixels[taught], chips.is_site[taught], recipe, seed, on_progress, halfway
     )
-    tensors = {name: value.numpy() for name, value in net.state_dict().items()}
+    tensors = {name: value.numpy() for name, value in training.averaged().state_dict().items()}
     card = _draft(chips, site_class, recipe.shape, sha256)
     if fold is not None:
         _write_held_out(LoadedWeights(card, as_saved(tensors), ""), chips, fold, seed, settings.out)
@@ -96,7 +102,26 @@ def train_patches(
         card = _finished(card, chips, site_class, scores)
     save_weights(settings.out, card, tensors)
     write_text(settings.out.with_suffix(".md"), card_markdown(card, site_class))
+    write_curves(training.history, settings.out)
+    halfway.checkpoint.unlink(missing_ok=True)
     return settings.out
+
+
+def _taught(chips: Chips, fold: int | None, dataset: Path) -> NDArray[np.bool_]:
+    """Chips to train on.
+
+    Raises:
+        DatasetError: They are of one kind only, or none.
+    """
+    taught = chips.trained_on(fold)
+    n_sites = int(chips.is_site[taught].sum())
+    if not 0 < n_sites < taught.sum():
+        raise DatasetError(
+            f"{dataset} leaves {n_sites} chips with a site and {int(taught.sum()) - n_sites} "
+            "without to train on, once what is held out and its places are kept apart: both "
+            "kinds are needed."
+        )
+    return taught
 
 
 def default_patch_recipe(steps: int, chip_px: int) -> PatchRecipe:
@@ -136,9 +161,10 @@ def read_out_of_fold(dataset: Path, chips: Chips) -> pd.DataFrame | None:
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path)
+    frame = read_csv(path, CHIP_COLUMNS)
     if tuple(frame.columns) != CHIP_COLUMNS:
         raise DatasetError(f"{path} has the columns {list(frame)}, not {list(CHIP_COLUMNS)}.")
+    numbers(frame, ("chip", "seed", "logit"), path, blank=False)  # refuses what is none
     return frame
 
 
@@ -176,10 +202,6 @@ def _config(chips: Chips, fold: int | None, seed: int, recipe: PatchRecipe) -> d
         "recipe": recipe.model_dump(mode="json"),
         "training_data_sha256": digest.hexdigest(),
     }
-
-
-def _at(step: int, recipe: PatchRecipe, loss: float) -> Progress:
-    return Progress(step=step, steps=recipe.steps, loss=loss)
 
 
 def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) -> WeightsCard:

@@ -1,11 +1,15 @@
 """`kilnlight train`, `evaluate` and `labels`: the detector, how good it is, and its labels."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.commands.options import Quiet
+from tiles.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.patches.report import ChipsReport
 
 
 def train(
@@ -113,6 +117,9 @@ def evaluate(
     against: Annotated[
         Path | None, typer.Option(help="Weights to beat: gains with intervals, on the same land.")
     ] = None,
+    site_class: Annotated[
+        str | None, typer.Option("--class", help="Class of the labels of a folder, or its file.")
+    ] = None,
     fold: Annotated[
         str | None, typer.Option(help="Score the places that this fold of the dataset holds out.")
     ] = None,
@@ -141,10 +148,11 @@ def evaluate(
         if out is not None:
             typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
-    if out_of_fold:
-        from models.judging.held_out import held_out_report, write_report
+    from models.judging.held_out import held_out_report, write_report
+    from models.labelled.chip_dataset import is_chips_file
 
-        report = held_out_report(truth)
+    if out_of_fold or is_chips_file(truth):
+        report = _chips_report(truth, data, weights, fold) or held_out_report(truth)
         typer.echo(report.summary())
         if out is not None:
             typer.echo(f"Wrote {write_report(report, out)}.")
@@ -155,10 +163,27 @@ def evaluate(
 
     detector = Detector.load(find_weights(weights), device)
     rival = Detector.load(find_weights(against), device) if against is not None else None
-    assessed = assess(detector, Question(truth, data, fold), rival)
+    assessed = assess(detector, Question(truth, data, fold, site_class), rival)
     typer.echo(assessed.record.summary())
     if out is not None:
         typer.echo(f"Wrote {', '.join(map(str, write_assessment(assessed, out)))}.")
+
+
+def _chips_report(
+    dataset: Path, data: Path, weights: Path | None, fold: str | None
+) -> "ChipsReport | None":
+    """What the folds of labelled chips say; None where the dataset is one of boxes."""
+    from models.labelled.chip_dataset import is_chips_file
+    from models.patches.report import chips_report
+
+    if not is_chips_file(dataset):
+        return None
+    if weights is not None or fold is not None:
+        raise ConfigError(
+            f"{dataset} holds chips labelled as a whole: they are judged by what the trainings of "
+            "all folds wrote, so leave out --weights and --fold."
+        )
+    return chips_report(dataset, data)
 
 
 labels_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

@@ -29,6 +29,8 @@ SITE_PX = 2.5
 SITE_AREA_PX = 20  # pi times its square
 # Background pixels for each pixel of a site: enough that their spread is known.
 BACKGROUND = 30
+# Of one source, whose share says what they weigh: the products of a million fill the memory.
+MOST_BACKGROUND = 100_000
 # Weak: a dozen pictures have few colours, and products of features many coefficients.
 RIDGE = 1e-3
 # Half a kiln's short side: pixels of one kiln make one peak, and a single red pixel none.
@@ -160,7 +162,8 @@ def _samples(
     for picture in source.pictures:
         near = _distance_px(picture)
         far = (near > 2 * SITE_PX) & picture.usable & ~_doubtful(picture)
-        wanted = BACKGROUND * SITE_AREA_PX * n_sites * picture.usable.sum() / max(area, 1)
+        most = min(BACKGROUND * SITE_AREA_PX * n_sites, MOST_BACKGROUND)
+        wanted = most * picture.usable.sum() / max(area, 1)
         far &= rng.random(far.shape) < wanted / max(int(far.sum()), 1)
         for first, features in feature_strips(picture, shape):
             part = slice(first, first + features.shape[1])

@@ -121,6 +121,32 @@ def test_what_a_start_has_learnt_stays_on_the_card_and_its_licence_binds(
     assert set(card.trained_places) <= set(load_weights(on).card.trained_places)
 
 
+def test_a_start_that_saw_what_the_fold_holds_out_is_refused(tmp_path: Path) -> None:
+    dataset = write_tiles(tmp_path)
+    common = {"dataset": dataset, "data_root": tmp_path, "threads": 1, "steps": 1}
+    on_all = train(TrainSettings(out=tmp_path / "all.safetensors", **common))
+    on_fold = train(TrainSettings(out=tmp_path / "fold.safetensors", fold="west", **common))
+    again = TrainSettings(out=tmp_path / "on.safetensors", fold="west", start=on_all, **common)
+    with pytest.raises(DatasetError, match="nothing measured there would be of places never seen"):
+        train(again)
+    assert train(again.model_copy(update={"start": on_fold})).is_file()
+
+
+def test_a_start_may_be_named_like_other_weights(tmp_path: Path) -> None:
+    settings = TrainSettings(
+        dataset=write_tiles(tmp_path),
+        out=tmp_path / "a.safetensors",
+        data_root=tmp_path,
+        start=Path("brick_kiln"),
+        steps=1,
+        threads=1,
+    )
+    before = load_weights(default_weights()).tensors
+    after = load_weights(train(settings)).tensors
+    moved = [float(np.abs(after[n] - before[n]).max()) for n in before if n.endswith("weight")]
+    assert max(moved) < 0.1  # one gentle step from them
+
+
 def test_a_classifier_of_chips_goes_on_from_nothing(tmp_path: Path) -> None:
     chips = Path("models/datasets/gold_mine.toml")
     assert is_chips_file(chips)

@@ -381,17 +381,20 @@ def test_scores_of_regions_never_seen_stand_in_the_card_and_set_nothing(
     same = {"per_1000km2": 20.0, "fold": "s", "seed": 0, "area_km2": 100.0}
     own = pd.DataFrame({"score": [0.9, 0.8, 0.3], "is_site": [True, True, False]})
     far = pd.DataFrame({"score": [0.6, 0.5, 0.1], "is_site": [False, True, True]})
-    for name, scores in (("Land", own), ("Far", far)):
+    near = pd.DataFrame({"score": [0.2] * 9, "is_site": [True] * 9})  # they lower the threshold
+    for file, name, scores in (("Land", "Land", own), ("Near", "Far", near), ("Far", "Far", far)):
         table = scores.assign(place=f"{name}/1/7", region=name, **same)[list(SCORE_COLUMNS)]
-        write_scores(table, tmp_path / f"{name}.csv")
-    names = 'out_of_fold = ["Land.csv"]\ntransfers = ["Far.csv"]\n'
+        write_scores(table, tmp_path / f"{file}.csv")
+    names = 'out_of_fold = ["Land.csv", "Near.csv"]\ntransfers = ["Far.csv"]\n'
     (tmp_path / "d.toml").write_text(names + (folder / "plain.toml").read_text())
     out = tmp_path / "a.safetensors"
     train(settings_of(folder, out, dataset=tmp_path / "d.toml", steps=1))
     card = load_card(out)
     values = {figure.name: figure.value for figure in card.figures}
-    assert (card.calibration.n_true, card.calibration.n_false) == (2, 1)
+    assert (card.calibration.n_true, card.calibration.n_false) == (11, 1)
     assert values["Land: average precision"] == 1.0
+    assert card.threshold < 0.3
+    assert values["Far, a region never seen: F1"] == 0.0, "the threshold is that of other regions"
     # behind one false alarm: one site at a precision of 1/2, the other at 2/3
     assert values["Far, a region never seen: average precision"] == pytest.approx(7 / 12, abs=1e-4)
     assert "### Far, a region never seen" in out.with_suffix(".md").read_text()

@@ -48,7 +48,7 @@ def coco_tiles(path: Path, images: Path, classes: Sequence[str] = ()) -> Iterato
             if counts and not annotation.get("iscrowd"):
                 boxes[annotation["image_id"]].append(_corners(annotation, path))
         tiles = [_tile(image, boxes[image["id"]], path, images) for image in content["images"]]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise DatasetError(
             f"{path} is no COCO file of this program's kind (missing or odd: {error}): see "
             "docs/training.md for an example."

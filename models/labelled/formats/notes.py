@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from models.chips import SHORTEST_BOX_PX, Picture, PixelPoints
-from models.labelled.formats.images import read_csv
+from models.labelled.formats.images import numbers, read_csv
 
 # A place that is not sure enough to be a site, and one that is none: both stay doubtful.
 WRONG_LABEL = "wrong label"
@@ -23,9 +23,11 @@ def read_notes(path: Path) -> pd.DataFrame:
     `tile` is the image's file name, with or without its suffix.
 
     Raises:
-        DatasetError: The file is missing or lacks a column.
+        DatasetError: The file is missing, lacks a column, or a position is no number.
     """
-    return read_csv(path, ("tile", "x_px", "y_px", "verdict"))
+    notes = read_csv(path, ("tile", "x_px", "y_px", "verdict"), text=("tile",))
+    numbers(notes, ("x_px", "y_px"), path, blank=False)  # refuses what is none
+    return notes
 
 
 def apply_notes(picture: Picture, notes: pd.DataFrame) -> Picture:

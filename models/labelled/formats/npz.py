@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.chips import METRES_PER_DEGREE, Ground, LonLat, Picture, PixelPoints, SiteLabels
-from models.labelled.formats.images import check_inside, check_numbers, read_csv
+from models.labelled.formats.images import check_inside, check_numbers, numbers, read_csv
 from models.labelled.places import block_name
 from tiles.errors import DatasetError
 
 GSD_M = 10.0  # of every chip: the detector's own grid
 CHIP_AXES = 4  # chip, band, row, column
 N_COLOURS = 3  # red, green, blue
+# What a damaged .npz raises while it is read.
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ def read_position_chips(source: PositionChips) -> list[Picture]:
             "one row a chip is needed, in the same order, and at least one."
         )
     _check_finite(chips, source.chips)
+    numbers(frame, ("lon", "lat"), source.labels, blank=False)  # refuses what is none
     rows = frame.to_dict("records")
     return [_position_chip(source, chip, row) for chip, row in zip(chips, rows, strict=True)]
 
@@ -156,7 +160,13 @@ def read_empty_chips(source: EmptyChips) -> list[Picture]:
     groups = _groups(source, len(chips))
     keep = np.array([not any(fnmatch.fnmatch(g, e) for e in source.exclude) for g in groups])
     if source.keep_label is not None:
-        keep &= read_array(source.chips, source.label_key) == source.keep_label
+        labels = read_array(source.chips, source.label_key)
+        if labels.shape != keep.shape:
+            raise DatasetError(
+                f"{source.chips} has {len(chips)} chips and labels of shape {labels.shape}: one "
+                "label a chip is needed."
+            )
+        keep &= labels == source.keep_label
     if not keep.any():
         raise DatasetError(f"{source.chips} holds no chip that is kept: check label and exclude.")
     _check_finite(chips, source.chips)
@@ -177,12 +187,26 @@ def _groups(source: EmptyChips, n: int) -> list[str]:
         return [source.chips.stem] * n
     groups = read_array(source.chips, source.group_key)
     if source.group_names_key is not None:
-        groups = read_array(source.chips, source.group_names_key)[groups]
+        groups = named(groups, read_array(source.chips, source.group_names_key), source.chips)
     if len(groups) != n:
         raise DatasetError(
             f"{source.chips} has {n} chips and {len(groups)} groups: one group a chip is needed."
         )
     return [str(group) for group in groups]
+
+
+def named(of: NDArray[Any], names: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The name of each number.
+
+    Raises:
+        DatasetError: A number has no name.
+    """
+    if of.dtype.kind not in "ui" or not np.isin(of, np.arange(len(names))).all():
+        raise DatasetError(
+            f"{path} numbers the groups of its chips {of.min()} to {of.max()} ({of.dtype}) and "
+            f"names {len(names)}: whole numbers from 0 are needed, each with a name."
+        )
+    return np.asarray(names[of])
 
 
 def _chip_places(source: EmptyChips, groups: Sequence[str]) -> list[str]:
@@ -206,11 +230,11 @@ def read_array(path: Path, key: str) -> NDArray[Any]:
     if not path.is_file():
         raise DatasetError(f"There are no chips at {path}: check the path and the data folder.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if key not in arrays:
                 raise DatasetError(f"{path} holds no array {key!r}: it holds {sorted(arrays)}.")
             return np.asarray(arrays[key])
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DatasetError(f"{path} holds no readable chips ({error}): replace it.") from error
 
 

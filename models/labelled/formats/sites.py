@@ -12,7 +12,7 @@ import pyogrio.errors
 import shapely
 
 from models.chips import Bools, Floats, Picture, PixelPoints, SiteLabels
-from models.labelled.formats.images import RGB, Image, check_inside, read_csv, read_image
+from models.labelled.formats.images import RGB, Image, check_inside, numbers, read_csv, read_image
 from models.labelled.formats.notes import apply_notes, read_notes
 from tiles.errors import DatasetError
 
@@ -80,15 +80,15 @@ def _trusted(frame: pd.DataFrame, path: Path) -> Bools:
 def _read_rows(path: Path, image: Image) -> tuple[SiteLabels, Bools]:
     frame = read_csv(path, ())
     if "x" in frame and "y" in frame:
-        x, y = frame["x"].to_numpy(float), frame["y"].to_numpy(float)
+        x, y = numbers(frame, ("x", "y"), path).T
     elif "lon" in frame and "lat" in frame:
-        x, y = image.to_pixels(frame["lon"].to_numpy(float), frame["lat"].to_numpy(float))
+        x, y = image.to_pixels(*numbers(frame, ("lon", "lat"), path).T)
     else:
         raise DatasetError(
             f"{path} has no column 'x' and 'y' (pixels), nor 'lon' and 'lat' (degrees): "
             f"its columns are {list(frame)}."
         )
-    boxes = SiteLabels.from_corners(frame.reindex(columns=CORNERS).to_numpy(float))
+    boxes = SiteLabels.from_corners(numbers(frame.reindex(columns=CORNERS), CORNERS, path))
     return replace(boxes, row=y, col=x), _trusted(frame, path)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from models.chips import Picture, PixelPoints, SiteLabels
 from models.labelled.formats.boxes_json import json_tiles
 from models.labelled.formats.coco import coco_tiles
@@ -76,8 +78,12 @@ def _tiles(folder: TileFolder, places: dict[str, str] | None) -> Iterable[Labell
 
 
 def _places(table: Path) -> dict[str, str]:
-    frame = read_csv(table, ("name", "district"))
-    names, districts = frame["name"].astype(str), frame["district"].astype(str)
+    frame = read_csv(table, ("name", "district"), text=("name", "district"))
+    blank = frame[["name", "district"]].isna().any(axis=1)
+    if blank.any():
+        row = int(np.flatnonzero(blank)[0])
+        raise DatasetError(f"{table}, line {row + 2}, lacks a name or a district: fill it in.")
+    names, districts = frame["name"], frame["district"]
     twice = names[names.duplicated()]
     if len(twice):
         raise DatasetError(f"{table} lists the tile {twice.iloc[0]} twice: remove one row.")

@@ -46,7 +46,10 @@ def yolo_tiles(images: Path, labels: Path, classes: Sequence[str] = ()) -> Itera
 def _read(path: Path, classes: Sequence[str]) -> Floats:
     if not path.is_file():
         return np.zeros((0, 4, 2))
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is no text in UTF-8 ({error}): write it anew.") from error
     boxes = [_box(line, i, path) for i, line in enumerate(lines, 1) if _counts(line, classes)]
     return np.array(boxes, float).reshape(-1, 4, 2)
 

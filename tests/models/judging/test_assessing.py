@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from models.detector import Detector
 from models.judging.assessing import Assessed, Question, assess, write_assessment
 from models.judging.scoring import read_scores
+from models.labelled.dataset import load_dataset
 from models.weights import default_weights
+from tests.models.made_up_chips import make_patch_weights
 from tests.models.made_up_models import make_weights
 from tests.models.made_up_tiles import write_tiles
 from tiles.errors import DatasetError
@@ -83,6 +86,44 @@ def test_the_same_input_gives_the_same_bytes(assessed: Assessed, tmp_path: Path)
     first = [p.read_bytes() for p in write_assessment(assessed, tmp_path / "a")]
     second = [p.read_bytes() for p in write_assessment(assessed, tmp_path / "b")]
     assert first == second
+
+
+def test_weights_that_saw_what_is_held_out_are_not_judged_by_it(dataset: Path) -> None:
+    question = Question(dataset, dataset.parent, "west")
+    (seen,) = load_dataset(dataset, dataset.parent, "west").held_out
+    weights = make_weights()
+
+    def detector(**changes: object) -> Detector:
+        return Detector(
+            replace(weights, card=weights.card.model_copy(update=changes)), "cpu", "fp32"
+        )
+
+    with pytest.raises(DatasetError, match=r"learnt from 'made up \(CC0-1.0\)', of which the fold"):
+        assess(detector(name="made_up", trained_on=(seen,)), question)
+    with pytest.raises(DatasetError, match="--fold west` made"):
+        assess(detector(), question, detector(name="made_up-east", trained_on=(seen,)))
+    assert assess(detector(name="made_up-west", trained_on=(seen,)), question).record.regions
+
+
+def test_weights_of_another_class_are_refused(dataset: Path) -> None:
+    detector = Detector.of(make_patch_weights(), "cpu", "fp32")
+    with pytest.raises(
+        DatasetError, match="finds gold_mine, and the labels are of the class brick"
+    ):
+        assess(detector, Question(dataset, dataset.parent, "west"))
+
+
+def test_a_class_beside_the_dataset_file_is_found_from_anywhere(
+    dataset: Path, tmp_path: Path
+) -> None:
+    own = (Path("models") / "brick_kiln.toml").read_text()
+    (dataset.parent / "own.toml").write_text(own.replace("= 30.0", "= 7.0"))
+    other = dataset.parent / "with_class.toml"
+    other.write_text('site_class = "own.toml"\n' + dataset.read_text())
+    record = assess(
+        Detector(make_weights(), "cpu", "fp32"), Question(other, dataset.parent, "west")
+    ).record
+    assert record.prevalence_per_1000km2 == 7.0
 
 
 def test_nothing_held_out_is_refused(dataset: Path, tmp_path: Path) -> None:

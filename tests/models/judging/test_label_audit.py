@@ -112,6 +112,24 @@ def test_a_dataset_is_audited_and_its_notes_are_left_out(tmp_path: Path) -> None
     assert 'alt="Satellite picture, 640 m wide, west: unlabelled site?' in html
 
 
+def test_folds_may_have_different_numbers_of_seeds(tmp_path: Path) -> None:
+    dataset = write_tiles(tmp_path)
+    text = dataset.read_text() + '[folds.east]\ntest = ["east"]\n'
+    dataset.write_text(text)
+    files = [predictions_for(dataset)]
+    for seed in (0, 1, 2):
+        pictures = [
+            replace(simulated_picture(i, 3), name=f"{i}.tif", place="east") for i in range(4)
+        ]
+        seen = [seen_by_a_detector(p, seed) for p in pictures]
+        files.append(tmp_path / f"{seed}.csv")
+        write_predictions(prediction_table(pictures, seen, "east", seed), files[-1])
+    suspects = audit_labels(AuditQuestion(dataset, tmp_path, tuple(files))).suspects
+    labels = suspects[suspects["verdict"] == "wrong label"]
+    scores = labels["note"].str.extract(r"score (\d\.\d+)")[0].astype(float)
+    assert scores.min() > 0.5  # every label was seen well by every seed of its own fold
+
+
 def test_predictions_that_saw_the_labels_or_lie_elsewhere_are_refused(tmp_path: Path) -> None:
     dataset = write_tiles(tmp_path)
     seen = predictions_for(dataset, "")

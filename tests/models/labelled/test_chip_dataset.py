@@ -74,6 +74,9 @@ def test_wrong_files_are_said_in_one_sentence(
         ({"x": np.zeros((60, 32, 32, 3), np.float32)}, "float32"),
         ({"y": np.zeros(3, np.uint8)}, "3 labels"),
         ({"y": np.ones(60, np.uint8)}, "a site in random land"),
+        ({"y": np.full(60, 2)}, "other than 0 and 1"),
+        ({"gallery": np.full(60, 9)}, "groups of its chips 9 to 9 .* and names 5"),
+        ({"gallery": np.full(60, 0.5)}, "whole numbers from 0"),
     ],
 )
 def test_wrong_arrays_are_said_in_one_sentence(
@@ -89,6 +92,14 @@ def test_a_table_of_places_must_have_a_row_a_chip(tmp_path: Path) -> None:
     path = write_dataset(tmp_path)
     (tmp_path / "places.csv").write_text("place\n1\n2\n")
     with pytest.raises(DatasetError, match="2 rows for 60 chips"):
+        load_chips(path, tmp_path)
+
+
+@pytest.mark.parametrize("part", [slice(2000), slice(-2000, None)])
+def test_a_damaged_file_of_chips_is_said(tmp_path: Path, part: slice) -> None:
+    path = write_dataset(tmp_path)
+    (tmp_path / "chips.npz").write_bytes((tmp_path / "chips.npz").read_bytes()[part])
+    with pytest.raises(DatasetError, match="no readable chips"):
         load_chips(path, tmp_path)
 
 

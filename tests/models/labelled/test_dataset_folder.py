@@ -60,6 +60,8 @@ def test_a_coco_file_and_a_scene_with_sites(tmp_path: Path) -> None:
     coco = tmp_path / "own.json"
     coco.write_text(json.dumps({"images": images, "annotations": boxes}))
     dataset = load_dataset(coco, Path())
+    (place,) = dataset.places  # nobody named it: the middle of what is trained on
+    assert (place.name, place.lat) == ("own", pytest.approx(27.0, abs=0.1))
     assert (len(dataset.test), sum(len(s.pictures) for s in dataset.train)) == (1, 1)
     assert dataset.file.name == "own"
     scene = tmp_path / "scene"
@@ -81,8 +83,23 @@ def test_what_is_no_dataset_is_said(tmp_path: Path, name: str) -> None:
 
 def test_a_quarter_of_the_places_is_held_out_whatever_their_names() -> None:
     names = [f"[odd] place*{i}?" for i in range(8)]
-    (fold,) = automatic_fold(names, Path("a")).values()
+    regions = dict.fromkeys(names, "a")
+    (fold,) = automatic_fold(regions, Path("a")).values()
     assert len(fold.test) == 2
     held = [name for name in names if any(fnmatchcase(name, pattern) for pattern in fold.test)]
     assert len(held) == 2
-    assert automatic_fold(names[::-1], Path("a")) == automatic_fold(names, Path("a"))
+    backwards = dict.fromkeys(names[::-1], "a")
+    assert automatic_fold(backwards, Path("a")) == automatic_fold(regions, Path("a"))
+
+
+def test_a_folder_named_like_one_of_its_places_is_not_held_out_whole(tmp_path: Path) -> None:
+    """The place that the digests choose is the one that the folder is called after."""
+    folder = tmp_path / "Rajshahi"
+    folder.mkdir()
+    write_tiles(folder, 2, 30.0)
+    (folder / "places.csv").write_text("name,district\n0,Rajshahi\n1,Bogura\n")
+    (held,) = automatic_fold({"Rajshahi": "x", "Bogura": "x"}, folder)["held_out_by_itself"].test
+    assert held == "Rajshahi"
+    dataset = load_dataset(folder, Path())
+    assert [p.name for p in dataset.test] == ["0.tif"]
+    assert [p.name for source in dataset.train for p in source.pictures] == ["1.tif"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import models.patches.fitting as patch_fitting
 import models.patches.training as patch_training
 from models.detection import ArrayWindow, PixelOrigin
 from models.detector import Detector
@@ -14,6 +15,7 @@ from models.labelled.chip_dataset import load_chips
 from models.patches.figures import HARD, RANDOM
 from models.patches.fitting import PatchRecipe, augment_chips, fit_patches, score_chips
 from models.patches.operating import operate_patches
+from models.patches.report import chips_report
 from models.patches.training import read_out_of_fold, train_patches
 from models.site_class import load_site_class
 from models.training import TrainSettings
@@ -50,7 +52,9 @@ def test_the_same_seed_gives_the_same_scores_and_pits_score_higher() -> None:
     arrays, fresh = make_chips(), make_chips(seed=9)
     pixels, is_site = np.moveaxis(arrays["x"], -1, 1), arrays["y"] == 1
     unseen = np.moveaxis(fresh["x"], -1, 1)
-    first, second = (score_chips(fit_patches(pixels, is_site, RECIPE, 0), unseen) for _ in "ab")
+    first, second = (
+        score_chips(fit_patches(pixels, is_site, RECIPE, 0).averaged(), unseen) for _ in "ab"
+    )
     assert np.array_equal(first, second)
     pits = fresh["y"] == 1
     assert first[pits].min() > np.quantile(first[~pits], 0.9)
@@ -62,7 +66,7 @@ def test_chips_of_another_side_are_a_mistake_of_the_caller() -> None:
         make_chips()["y"] == 1,
         RECIPE.model_copy(update={"steps": 1}),
         0,
-    )
+    ).averaged()
     with pytest.raises(ValueError, match="chips of 48 px do not fit 32 px"):
         score_chips(net, np.zeros((1, 3, 48, 48), np.uint8))
 
@@ -109,6 +113,10 @@ def test_folds_fill_the_card_of_the_weights_trained_on_all(
     before = out.read_bytes()
     train_patches(settings(out))
     assert out.read_bytes() == before
+    report = chips_report(dataset, tmp_path)
+    judged = {figure.name: figure.value for figure in report.figures}
+    assert judged.items() <= figures.items()  # the card has them, and those at the threshold
+    assert "labour conditions not assessed" in report.summary()
     (folder / "late.chips.csv").unlink()
     with pytest.raises(DatasetError, match="lacks the scores of fold 'late', seed 0"):
         train_patches(settings(out))
@@ -117,6 +125,8 @@ def test_folds_fill_the_card_of_the_weights_trained_on_all(
 def test_what_cannot_be_asked_is_said_in_one_sentence(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path)
     plain = TrainSettings(dataset=dataset, out=tmp_path / "w.safetensors", data_root=tmp_path)
+    with pytest.raises(DatasetError, match=r"holds no \.chips\.csv: chips are judged by"):
+        chips_report(dataset, tmp_path)
     with pytest.raises(DatasetError, match="no fold 'middle': it has early, late"):
         train_patches(plain.model_copy(update={"fold": "middle"}))
     with pytest.raises(
@@ -125,16 +135,62 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(tmp_path: Path) -> None:
         train_patches(plain.model_copy(update={"site_class": "brick_kiln"}))
 
 
+def test_what_would_be_lost_or_never_end_is_refused_first(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path)
+    plain = TrainSettings(dataset=dataset, out=tmp_path / "w.safetensors", data_root=tmp_path)
+    with pytest.raises(ConfigError, match=r"written as \.safetensors"):
+        train_patches(plain.model_copy(update={"out": tmp_path / "w.txt"}))
+    with pytest.raises(ConfigError, match="'banana' is not on this machine"):
+        train_patches(plain.model_copy(update={"device": "banana"}))
+    (tmp_path / "places.csv").write_text("place\n" + 60 * "1\n")
+    with pytest.raises(DatasetError, match="0 chips with a site and 0 without to train on"):
+        train_patches(plain)  # all chips show the place of random land, which is kept apart
+    assert not (tmp_path / "w.config.json").exists()
+
+
+def test_a_killed_training_of_chips_goes_on_and_ends_in_the_same_bytes(
+    tmp_path: Path, small_network: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patch_fitting, "CHECKPOINT_STEPS", 15)
+    dataset = write_dataset(tmp_path)
+
+    def settings(name: str, seed: int = 0) -> TrainSettings:
+        out = tmp_path / f"{name}.safetensors"
+        return TrainSettings(dataset=dataset, out=out, data_root=tmp_path, threads=1, seed=seed)
+
+    def kill(progress: Progress) -> None:
+        if progress.step == 33:
+            raise KeyboardInterrupt
+
+    whole = train_patches(settings("whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train_patches(settings("killed"), kill)
+    assert not (tmp_path / "killed.safetensors").exists()
+    with pytest.raises(DatasetError, match="another configuration"):
+        train_patches(settings("killed", seed=1))
+    seen: list[int] = []
+    killed = train_patches(settings("killed"), lambda progress: seen.append(progress.step))
+    assert seen == list(range(31, 41))
+    assert killed.read_bytes() == whole.read_bytes()
+    curve = [path.with_suffix(".curve.csv").read_text() for path in (whole, killed)]
+    assert curve[0] == curve[1]
+    assert len(curve[0].splitlines()) == 41
+    assert not killed.with_suffix(".checkpoint").exists()
+
+
 def test_tables_of_folds_must_be_tables_of_folds(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path)
     chips = load_chips(dataset, tmp_path)
     assert read_out_of_fold(dataset, chips) is None
     (tmp_path / "pits").mkdir()
     (tmp_path / "pits/early.chips.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DatasetError, match="has the columns"):
+    with pytest.raises(DatasetError, match="has no column 'chip'"):
         read_out_of_fold(dataset, chips)
     (tmp_path / "pits/early.chips.csv").write_text("chip,fold,seed,logit\n0,early,0,1.0\n")
     with pytest.raises(DatasetError, match="lacks the scores of fold 'late'"):
+        read_out_of_fold(dataset, chips)
+    (tmp_path / "pits/early.chips.csv").write_text("chip,fold,seed,logit\n0,early,0,high\n")
+    with pytest.raises(DatasetError, match=r"line 2, has 'high' in the column 'logit'"):
         read_out_of_fold(dataset, chips)
 
 
@@ -176,7 +232,8 @@ def test_probabilities_follow_from_bayes_at_the_stated_prevalence(tmp_path: Path
 
 def test_trained_squares_lie_on_the_pits_of_a_scene() -> None:
     arrays = make_chips(24)
-    net = fit_patches(np.moveaxis(arrays["x"], -1, 1), arrays["y"] == 1, RECIPE, 0)
+    pixels, is_site = np.moveaxis(arrays["x"], -1, 1), arrays["y"] == 1
+    net = fit_patches(pixels, is_site, RECIPE, 0).averaged()
     weights = make_patch_weights()
     tensors = {name: value.numpy() for name, value in net.state_dict().items()}
     detector = Detector.of(

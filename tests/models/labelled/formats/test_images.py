@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
-from models.labelled.formats.images import check_inside, read_image
+from models.labelled.formats.images import check_inside, numbers, read_image
 from tests.made_up import DEGREES, UTM_44N, noise, write_raster
 from tiles.errors import DatasetError
 
@@ -44,6 +46,31 @@ def test_positions_in_degrees_fall_on_their_pixel(tmp_path: Path) -> None:
     assert image.middle is not None
     col, row = image.to_pixels(np.array([image.middle.lon]), np.array([image.middle.lat]))
     assert (col[0], row[0]) == (pytest.approx(40, abs=1e-6), pytest.approx(30, abs=1e-6))
+
+
+def test_an_image_without_a_place_has_the_detectors_scale(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    with pytest.warns(NotGeoreferencedWarning):
+        write_raster(path, noise(40, 50), crs=None, transform=Affine.identity(), driver="PNG")
+    ground = read_image(path).ground  # and no warning, which would be an error here
+    assert (ground.col_m, ground.row_m) == (10.0, 10.0)
+
+
+def test_cells_that_are_no_numbers_are_named() -> None:
+    frame = pd.DataFrame({"x": ["1", "2.5", None], "y": [1, 2, 3]})
+    found = numbers(frame, ("x", "y"), Path("a.csv"))
+    assert found[:2].tolist() == [[1, 1], [2.5, 2]]
+    assert np.isnan(found[2, 0])
+    with pytest.raises(DatasetError, match=r"a\.csv, line 4, has nothing in the column 'x'"):
+        numbers(frame, ("y", "x"), Path("a.csv"), blank=False)
+    with pytest.raises(DatasetError, match=r"a\.csv, line 2, has 'two'"):
+        numbers(frame.assign(x="two"), ("x",), Path("a.csv"))
+
+
+def test_degrees_that_are_nowhere_are_refused(tmp_path: Path) -> None:
+    image = read_image(write_raster(tmp_path / "u.tif", noise(60, 80)))
+    with pytest.raises(DatasetError, match="longitude 200, latitude 95: there is no such place"):
+        image.to_pixels(np.array([200.0]), np.array([95.0]))
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -101,6 +101,22 @@ def test_wrong_arrays_are_said_in_one_sentence(tmp_path: Path) -> None:
         read_position_chips(source)
 
 
+def test_chips_need_a_place(tmp_path: Path) -> None:
+    source = write_chips(tmp_path, KILNS)
+    pd.read_csv(source.labels).assign(lon=[77.0, None, 77.2]).to_csv(source.labels, index=False)
+    with pytest.raises(DatasetError, match="line 3, has nothing in the column 'lon'"):
+        read_position_chips(source)
+
+
+def test_labels_and_groups_must_fit_the_chips(tmp_path: Path) -> None:
+    x = np.zeros((3, 16, 16, 3), np.uint8)
+    source = write_empty(tmp_path, x, y=np.zeros(2), g=np.array([0, 1, 7]), names=np.array(["a"]))
+    with pytest.raises(DatasetError, match=r"3 chips and labels of shape \(2,\)"):
+        read_empty_chips(replace(source, keep_label=0))
+    with pytest.raises(DatasetError, match=r"groups of its chips 0 to 7 .* and names 1"):
+        read_empty_chips(replace(source, group_key="g", group_names_key="names"))
+
+
 def write_empty(folder: Path, x: np.ndarray, **arrays: np.ndarray) -> EmptyChips:
     np.savez(folder / "empty.npz", x=x, **arrays)
     return EmptyChips(folder / "empty.npz", "somewhere")

@@ -97,6 +97,14 @@ def test_notes_by_file_name_make_places_doubtful(tmp_path: Path, image: Path) ->
     assert picture.doubtful.col.tolist() == [21.0, 5.0]
 
 
+@pytest.mark.parametrize("where", ["left", ""])
+def test_a_note_without_a_position_is_refused(tmp_path: Path, image: Path, where: str) -> None:
+    notes = tmp_path / "notes.csv"
+    notes.write_text(f"tile,x_px,y_px,verdict\nscene,{where},30,wrong label\n")
+    with pytest.raises(DatasetError, match=r"line 2, has .* in the column 'x_px'"):
+        read_scene(image, write_csv(tmp_path, [{"x": 1.0, "y": 2.0}]), "made up", notes)
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -104,6 +112,9 @@ def test_notes_by_file_name_make_places_doubtful(tmp_path: Path, image: Path) ->
         ([{"x": np.nan, "y": 30.0}], "outside the image"),
         ([{"east": 1.0, "north": 2.0}], "no column 'x' and 'y'"),
         ([{"x": 1.0, "y": 2.0, "trusted": "maybe"}], "says 'maybe' in the column trusted"),
+        ([{"x": "left", "y": 2.0}], "line 2, has 'left' in the column 'x'"),
+        ([{"x": 1.0, "y": 2.0, "x1": "corner"}], "has 'corner' in the column 'x1'"),
+        ([{"lon": 200.0, "lat": 95.0}], "there is no such place"),
     ],
 )
 def test_a_wrong_table_is_said_in_one_sentence(

@@ -98,9 +98,32 @@ def test_a_table_names_the_places(tmp_path: Path, images: Path) -> None:
     table.write_text("name,district\na,north\n")
     with pytest.raises(DatasetError, match="does not name the tile b"):
         read_tiles(TileFolder(yolo.format, yolo.images, yolo.labels, table=table))
+    table.write_text("name,district\na,north\nb,\n")
+    with pytest.raises(DatasetError, match="line 3, lacks a name or a district"):
+        read_tiles(TileFolder(yolo.format, yolo.images, yolo.labels, table=table))
     table.write_text("name,district\na,north\na,south\n")
     with pytest.raises(DatasetError, match="lists the tile a twice"):
         read_tiles(TileFolder(yolo.format, yolo.images, yolo.labels, table=table))
+
+
+def test_tiles_and_places_named_by_figures_keep_their_noughts(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    write_raster(tmp_path / "images/0012.tif", noise(ROWS, COLS))
+    (tmp_path / "labels/0012.txt").write_text("0 0.4 0.4 0.5 0.4 0.5 0.5 0.4 0.5\n")
+    (tmp_path / "places.csv").write_text("name,district\n0012,07\n")
+    (tmp_path / "notes.csv").write_text("tile,x_px,y_px,verdict\n0012,58,43,wrong label\n")
+    (picture,) = read_tiles(
+        TileFolder(
+            "yolo_obb",
+            tmp_path / "images",
+            tmp_path / "labels",
+            table=tmp_path / "places.csv",
+            notes=tmp_path / "notes.csv",
+        )
+    )
+    assert picture.place == "07"
+    assert (len(picture.sites), len(picture.doubtful)) == (0, 1)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -173,6 +196,10 @@ def test_a_rotated_box_keeps_its_size_and_turn(degrees: float, length: float, ra
             {"images": [{"id": 0, "file_name": "a.tif", "width": 64, "height": 64}]},
             "a.tif has 64 x 64 px, the image has 128 x 96",
         ),
+        (
+            {"images": [{"id": 0, "file_name": "a.tif", "width": "wide", "height": 64}]},
+            "no COCO file of this program's kind",
+        ),
         ({"images": [{"id": 0, "file_name": "z.tif"}]}, r"There is no image at .*z\.tif"),
     ],
 )
@@ -200,6 +227,13 @@ def test_wrong_yolo_lines_are_said_in_one_sentence(
     folder = write_yolo(tmp_path)
     (folder.labels / "a.txt").write_text(line + "\n")
     with pytest.raises(DatasetError, match=message):
+        read_tiles(folder)
+
+
+def test_a_yolo_file_that_is_no_text_is_said(tmp_path: Path, images: Path) -> None:
+    folder = write_yolo(tmp_path)
+    (folder.labels / "a.txt").write_bytes(b"\xff\xfe0 0.1")
+    with pytest.raises(DatasetError, match=r"a\.txt is no text in UTF-8"):
         read_tiles(folder)
 
 
