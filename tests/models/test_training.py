@@ -380,7 +380,7 @@ def test_scores_of_regions_never_seen_stand_in_the_card_and_set_nothing(
 ) -> None:
     same = {"per_1000km2": 20.0, "fold": "s", "seed": 0, "area_km2": 100.0}
     own = pd.DataFrame({"score": [0.9, 0.8, 0.3], "is_site": [True, True, False]})
-    far = pd.DataFrame({"score": [0.6, 0.5, 0.1], "is_site": [False, True, True]})
+    far = pd.DataFrame({"score": [0.6, 0.28, 0.1], "is_site": [False, True, True]})
     near = pd.DataFrame({"score": [0.2] * 9, "is_site": [True] * 9})  # they lower the threshold
     for file, name, scores in (("Land", "Land", own), ("Near", "Far", near), ("Far", "Far", far)):
         table = scores.assign(place=f"{name}/1/7", region=name, **same)[list(SCORE_COLUMNS)]
