@@ -241,7 +241,7 @@ def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) ->
     if "NC" in start.licence and "NC" not in dataset.file.licence:
         raise DatasetError(
             f"{start.name} is {start.licence}, so weights that go on from it cannot be "
-            f"{dataset.file.licence}: change the dataset file's licence; a folder needs such a file."
+            f"{dataset.file.licence}: change the dataset file's licence; a folder needs one."
         )
 
 
