@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.engine.facts import PACKAGES_ROOT, check_same, code_digest, commit_of, facts_here
+from pipeline.engine.search import DetectorSpec
+from pipeline.engine.worker import LoadSearcher
 from tiles.errors import ConfigError
 
 
@@ -41,3 +43,11 @@ def test_a_commit_is_read_from_the_files_of_a_checkout(tmp_path):
     (git / "HEAD").write_text("c" * 40 + "\n")
     assert commit_of(tmp_path) == "c" * 12
     assert PACKAGES_ROOT.joinpath("pipeline", "engine", "facts.py").is_file()
+
+
+def test_clients_with_other_code_keep_detectors_of_their_own(tmp_path):
+    spec = DetectorSpec(tmp_path / "w.safetensors", "a" * 64, "cpu", "fp32", 128)
+    here = facts_here()
+    other = replace(here, code="0" * 12)
+    assert LoadSearcher(spec, here).name == LoadSearcher(spec, here).name
+    assert LoadSearcher(spec, here).name != LoadSearcher(spec, other).name
