@@ -21,14 +21,23 @@ def class_of_labels(file: DatasetFile, dataset: Path, asked: str | None = None) 
         ConfigError: There is no such class.
         DatasetError: A dataset file names another class.
     """
-    own = file.site_class
-    named = dataset.parent / own if own.endswith(".toml") else own
     if asked is None:
-        return load_site_class(named)
+        return named_class(file.site_class, dataset)
     chosen = load_site_class(asked)
-    if dataset.suffix == ".toml" and chosen.name != load_site_class(named).name:
-        raise DatasetError(
-            f"{dataset} holds labels of the class {load_site_class(named).name!r}, not "
-            f"{chosen.name!r}: change `site_class` in it, or --class."
-        )
+    if dataset.suffix == ".toml":
+        own = named_class(file.site_class, dataset)
+        if chosen.name != own.name:
+            raise DatasetError(
+                f"{dataset} holds labels of the class {own.name!r}, not {chosen.name!r}: change "
+                "`site_class` in it, or --class."
+            )
     return chosen
+
+
+def named_class(name: str, dataset: Path) -> SiteClass:
+    """The class that a dataset file names; the path of a file of its own starts from the dataset.
+
+    Raises:
+        ConfigError: There is no such class.
+    """
+    return load_site_class(dataset.parent / name if name.endswith(".toml") else name)

@@ -7,9 +7,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from models.labelled.chip_dataset import load_chips
+from models.labelled.class_of_labels import named_class
 from models.patches.figures import patch_figures
 from models.patches.training import out_of_fold_folder, read_out_of_fold
-from models.site_class import load_site_class
 from models.weights import Figure
 from tiles.errors import DatasetError
 
@@ -53,8 +53,7 @@ def chips_report(dataset: Path, data_root: Path) -> ChipsReport:
             f"{out_of_fold_folder(dataset)} holds no .chips.csv: chips are judged by what the "
             "trainings of all folds wrote there, `kilnlight train --fold`."
         )
-    named = chips.file.site_class
-    site_class = load_site_class(dataset.parent / named if named.endswith(".toml") else named)
+    site_class = named_class(chips.file.site_class, dataset)
     return ChipsReport(
         dataset=chips.file.name,
         version=chips.file.version,

@@ -23,6 +23,7 @@ from models.fitting.training_config import config_sha256
 from models.inference.familiarity import PATCH_PX, fit_familiarity, patch_statistics
 from models.inference.precision import resolve_device
 from models.labelled.chip_dataset import Chips, ChipsFile, load_chips
+from models.labelled.class_of_labels import named_class
 from models.labelled.formats.images import numbers, read_csv
 from models.network import STRIDE
 from models.patches.detector import patch_halo_px
@@ -169,9 +170,7 @@ def _read_scores(path: Path) -> pd.DataFrame:
 
 
 def _site_class(file: ChipsFile, settings: TrainSettings) -> SiteClass:
-    named = file.site_class
-    own = settings.dataset.parent / named if named.endswith(".toml") else named
-    site_class = load_site_class(own)
+    site_class = named_class(file.site_class, settings.dataset)
     if settings.site_class is not None:
         asked = load_site_class(settings.site_class)
         if asked.name != site_class.name:
