@@ -22,6 +22,14 @@ MEASURED_SQUARES = (
     "number of sites; intervals from resampling places. The threshold was chosen on the same "
     "scores, which flatters the figures at it a little, and the others not at all."
 )
+# The same for weights that `kilnlight adapt` wrote.
+MEASURED_ADAPTED = (
+    "Measured in regions that no label came from, on networks trained without the region and then "
+    "adapted to its imagery without its labels: scored on that same imagery, with the threshold "
+    "that is best in the other regions so adapted; intervals from resampling blocks of land "
+    "(10 km). In the region that weights are adapted to nobody knows how good they are until "
+    "somebody looks at a sample: `kilnlight audit`."
+)
 SEEDS = (
     " Where a spread is given, the figure is the mean of networks trained from several seeds, and "
     "the spread is the greatest less the smallest of them."
@@ -53,6 +61,7 @@ def card_markdown(card: WeightsCard, site_class: SiteClass) -> str:
         "## Licence\n\n" + _licence(card),
         "## Training data\n\n" + _bullets(card.trained_on or ("not stated",)) + _places(card),
         "## Figures\n\n" + _figures(card),
+        *_once_adapted(card),
         "## Probabilities\n\n" + _probabilities(card),
         "## Known failures\n\n" + _bullets(card.limits or ("none recorded",)),
     ]
@@ -106,25 +115,47 @@ def _licence(card: WeightsCard) -> str:
     words = f"The weights are {card.licence}."
     if "NC" in card.licence:
         words += " NC: no commercial use, because imagery or labels they learnt from allow none."
+    if card.adapted_to:
+        words += (
+            " The imagery that they were adapted to has its own: where that is stricter, it holds."
+        )
     return words
 
 
 def _places(card: WeightsCard) -> str:
+    words = ""
+    if card.adapted_to:
+        more = f" and {len(card.adapted_to) - 1} more" if len(card.adapted_to) > 1 else ""
+        words = f"\n\nAdapted to unlabelled imagery: {card.adapted_to[0]}{more}."
     if not card.trained_places:
-        return ""
+        return words
     named = ", ".join(f"{p.name} ({p.lat:.1f} N, {p.lon:.1f} E)" for p in card.trained_places)
-    return f"\n\nPlaces: {named}. Far from them nobody knows how the detector does."
+    return f"\n\nPlaces: {named}. Far from them nobody knows how the detector does." + words
 
 
 def _figures(card: WeightsCard) -> str:
     if not card.figures:
         return "None: nothing was held out from this training."
-    seeds = any(figure.seed_spread is not None for figure in card.figures)
-    tables = [
-        _table(region, [f for f in card.figures if _region(f) == region], seeds)
-        for region in dict.fromkeys(_region(f) for f in card.figures)
-    ]
     measured = MEASURED_SQUARES if isinstance(card.shape, PatchShape) else MEASURED
+    return _tables(card.figures, MEASURED_ADAPTED if card.adapted_to else measured)
+
+
+def _once_adapted(card: WeightsCard) -> list[str]:
+    """What `kilnlight adapt` would make of the weights."""
+    if card.once_adapted is None:
+        return []
+    return [
+        "## Once adapted to a region\n\n" + _tables(card.once_adapted.figures, MEASURED_ADAPTED)
+    ]
+
+
+def _tables(figures: tuple[Figure, ...], measured: str) -> str:
+    """A table a region, and what the figures are of."""
+    seeds = any(figure.seed_spread is not None for figure in figures)
+    tables = [
+        _table(region, [f for f in figures if _region(f) == region], seeds)
+        for region in dict.fromkeys(_region(f) for f in figures)
+    ]
     return "\n\n".join([*tables, measured + (SEEDS if seeds else "")])
 
 

@@ -202,6 +202,11 @@ class Picture:
             taught=None if self.taught is None else self.taught[rows, cols],
         )
 
+    def without_labels(self) -> Picture:
+        """The same pixels with nothing of what anybody knows about them."""
+        none = PixelPoints.none()
+        return replace(self, sites=SiteLabels.at(none), doubtful=none, taught=None)
+
     def _middle_of(self, rect: PixelRect) -> LonLat | None:
         if self.middle is None:
             return None

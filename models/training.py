@@ -43,6 +43,7 @@ from models.weights import (
     Familiarity,
     LoadedWeights,
     NetworkShape,
+    OnceAdapted,
     Recall,
     WeightsCard,
     as_saved,
@@ -61,6 +62,7 @@ MINING_THRESHOLD = 0.15
 UNKNOWN_THRESHOLD = 0.3
 # Behind a region's name, where its figures are those of trainings that held all of it out.
 NEVER_SEEN = ", a region never seen"
+ONCE_ADAPTED = ", never labelled, adapted to"
 # A third of the rate from nothing: the network keeps what it knows, and still learns a new region.
 GENTLE_RATE = 1e-3
 # Patches from which `fit_familiarity` describes a source.
@@ -116,6 +118,7 @@ class _Plan:
         precision: Of the network's forward pass.
         out_of_fold: Scores of earlier trainings on places held out, where the dataset names any.
         transfers: Scores of earlier trainings on regions they never saw, likewise.
+        adapted: Scores of these once they were adapted to the region, likewise.
         start: Weights to go on from.
     """
 
@@ -129,6 +132,7 @@ class _Plan:
     precision: Precision
     out_of_fold: pd.DataFrame | None
     transfers: pd.DataFrame | None
+    adapted: pd.DataFrame | None
     start: LoadedWeights | None = None
 
 
@@ -182,6 +186,12 @@ def check_out(path: Path) -> None:
         raise ConfigError(f"{path} is a folder: name a file for the weights.")
 
 
+def training_device(wanted: str) -> str:
+    """Where to train: the normalisation sums in double precision, which MPS has not."""
+    device = resolve_device(wanted)
+    return "cpu" if device == "mps" else device
+
+
 def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRecipe:
     """How the shipped weights are trained, for a number of steps; gently from a start."""
     if start is None:
@@ -195,9 +205,7 @@ def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRe
 
 
 def _plan(settings: TrainSettings) -> _Plan:
-    device = resolve_device(settings.device)
-    if device == "mps":
-        device = "cpu"  # the normalisation sums in double precision, which MPS has not
+    device = training_device(settings.device)
     dataset = load_dataset(
         settings.dataset, settings.data_root, settings.fold, reviewed=settings.labels
     )
@@ -220,6 +228,7 @@ def _plan(settings: TrainSettings) -> _Plan:
         precision=resolve_precision("auto", device),
         out_of_fold=_scores_named(dataset, dataset.file.out_of_fold),
         transfers=_scores_named(dataset, dataset.file.transfers),
+        adapted=_scores_named(dataset, dataset.file.adapted),
         start=start,
     )
 
@@ -376,7 +385,18 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
         if plan.transfers is not None and chosen_on is not None:
             figures += unseen_figures(chosen_on, plan.transfers, NEVER_SEEN)
         update["figures"] = tuple(figures)
+    if plan.adapted is not None:
+        update["once_adapted"] = _once_adapted(plan.adapted, plan.site_class)
     return card.model_copy(update=update)
+
+
+def _once_adapted(scores: pd.DataFrame, site_class: SiteClass) -> OnceAdapted | None:
+    """What holds once weights are adapted, from regions adapted to without their labels."""
+    operating = operate(scores, site_class.prevalence_per_1000km2, scores)
+    if operating is None:
+        return None
+    figures = unseen_figures(scores, scores, ONCE_ADAPTED)
+    return OnceAdapted(**vars(operating), figures=tuple(figures))
 
 
 def _write_held_out(held: HeldOut, out: Path) -> None:

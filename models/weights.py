@@ -135,6 +135,24 @@ class TrainedPlace(_Frozen):
     lat: float = Field(ge=-90, le=90)
 
 
+class OnceAdapted(_Frozen):
+    """What holds for weights once `kilnlight adapt` has brought them to a region.
+
+    Measured on networks trained without a region, then adapted to it without its labels.
+
+    Attributes:
+        threshold: As in `WeightsCard`, like the others.
+        calibration: From score to probability.
+        recall: At `threshold`.
+        figures: By region.
+    """
+
+    threshold: float = Field(gt=0, lt=1)
+    calibration: Calibration
+    recall: Recall
+    figures: tuple[Figure, ...]
+
+
 class WeightsCard(_Frozen):
     """The machine-readable model card; it travels inside the weights file.
 
@@ -158,6 +176,8 @@ class WeightsCard(_Frozen):
         limits: Known failures, one sentence each.
         config_sha256: Of the configuration they were trained with, written down before; see
             `models.fitting.training_config`.
+        once_adapted: What holds in their place after an adaptation; None where nobody measured it.
+        adapted_to: Imagery that they were adapted to; it had no labels.
     """
 
     name: str
@@ -178,6 +198,8 @@ class WeightsCard(_Frozen):
     figures: tuple[Figure, ...] = ()
     limits: tuple[str, ...] = ()
     config_sha256: str = ""
+    once_adapted: OnceAdapted | None = None
+    adapted_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.commands.audit import audit_app
 from pipeline.commands.compare import compare
-from pipeline.commands.detector import evaluate, labels_app, train, train_gate
+from pipeline.commands.detector import adapt, evaluate, labels_app, train, train_gate
 from pipeline.commands.fetch import fetch
 from pipeline.commands.hotspots import hotspots
 from pipeline.commands.intake import INTAKE_COMMANDS
@@ -35,7 +35,8 @@ app = typer.Typer(
     help="Find brick kilns and similar worksites in satellite imagery of a whole region, and map "
     "where to look first. A worksite is not proof of a crime: labour conditions are not assessed.",
 )
-for command in (plan, fetch, run, demo, hotspots, compare, publish, pack, serve, train, evaluate):
+PLAIN = (plan, fetch, run, demo, hotspots, compare, publish, pack, serve, train, evaluate, adapt)
+for command in PLAIN:
     app.command()(command)
 app.command("train-gate")(train_gate)
 app.add_typer(

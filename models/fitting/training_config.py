@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from models.fitting.augment import AugmentSettings
 from models.fitting.loop import TrainingRecipe
-from models.labelled.dataset import Dataset
+from models.labelled.dataset import Dataset, Source
 
 
 def training_config(
@@ -28,7 +29,7 @@ def training_config(
         "seed": seed,
         "recipe": recipe.model_dump(mode="json"),
         "augment": asdict(AugmentSettings()),
-        "training_data_sha256": data_sha256(dataset),
+        "training_data_sha256": sources_sha256(dataset.train),
     }
 
 
@@ -37,10 +38,10 @@ def config_sha256(config: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
-def data_sha256(dataset: Dataset) -> str:
+def sources_sha256(sources: Sequence[Source]) -> str:
     """SHA-256 of all pixels and labels that are trained on, in their order."""
     digest = hashlib.sha256()
-    for source in dataset.train:
+    for source in sources:
         digest.update(f"\n{source.name} {source.share}".encode())
         for picture in source.pictures:
             sites, doubtful = picture.sites, picture.doubtful

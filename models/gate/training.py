@@ -19,7 +19,7 @@ from models.detection import ArrayWindow, PixelBoxes
 from models.detector import Detector, network_margin_px
 from models.fitting.augment import CONTEXT_PX, Sample
 from models.fitting.loop import Batches
-from models.fitting.training_config import data_sha256
+from models.fitting.training_config import sources_sha256
 from models.gate.card import DEFAULT_WORK, GateCard, Kept
 from models.gate.cells import Gate
 from models.gate.judging import (
@@ -262,7 +262,7 @@ def _moments(gate: Gate) -> NetworkShape:
 def _config(dataset: Dataset, settings: GateSettings, detector: Detector) -> str:
     content = {
         "dataset": dataset.file.model_dump(mode="json", by_alias=True),
-        "training_data_sha256": data_sha256(dataset),
+        "training_data_sha256": sources_sha256(dataset.train),
         "detector_sha256": detector.sha256,
         "folds": settings.folds,
         "steps": settings.steps,

@@ -36,6 +36,8 @@ class HeldOutReport(BaseModel):
         unseen: In regions never seen, with the threshold that is best in the others.
         calibration_unseen: By region never seen, with a curve fitted on the other regions alone;
             all scores.
+        adapted: As `unseen`, once the weights were adapted to the region's own imagery, unlabelled.
+        calibration_adapted: As `calibration_unseen`, likewise.
         disclaimer: What the figures say nothing about.
     """
 
@@ -49,6 +51,8 @@ class HeldOutReport(BaseModel):
     calibration: dict[str, Reliability]
     unseen: tuple[Figure, ...]
     calibration_unseen: dict[str, Reliability]
+    adapted: tuple[Figure, ...] = ()
+    calibration_adapted: dict[str, Reliability] = {}
     disclaimer: str
 
     def summary(self) -> str:
@@ -62,6 +66,10 @@ class HeldOutReport(BaseModel):
             lines += ["Regions never seen; thresholds and curves from the other regions"]
             lines += map(_line, self.unseen)
             lines += [f"  {name}: calibration {r}" for name, r in self.calibration_unseen.items()]
+        if self.adapted:
+            lines += ["The same once adapted to their own imagery, unlabelled"]
+            lines += map(_line, self.adapted)
+            lines += [f"  {name}: calibration {r}" for name, r in self.calibration_adapted.items()]
         return "\n".join([*lines, self.disclaimer])
 
 
@@ -84,10 +92,9 @@ def held_out_report(dataset: Path) -> HeldOutReport:
         )
     within = read_scores([dataset.parent / path for path in file.out_of_fold])
     beyond = read_scores([dataset.parent / p for p in file.transfers]) if file.transfers else None
+    adapted = read_scores([dataset.parent / p for p in file.adapted]) if file.adapted else None
     site_class = class_of_labels(file, dataset)
     prevalence = site_class.prevalence_per_1000km2
-    unseen = [] if beyond is None else unseen_figures(within, beyond)
-    calibrated = {} if beyond is None else _calibration_unseen(within, beyond, prevalence)
     return HeldOutReport(
         dataset=file.name,
         version=file.version,
@@ -97,8 +104,11 @@ def held_out_report(dataset: Path) -> HeldOutReport:
         calibration=reliability_by_region(
             within, crossfitted_log_odds(within, prevalence), prevalence
         ),
-        unseen=tuple(unseen),
-        calibration_unseen=calibrated,
+        unseen=() if beyond is None else tuple(unseen_figures(within, beyond)),
+        calibration_unseen=_calibration_unseen(within, beyond, prevalence),
+        # what adapted weights' scores mean only other adapted weights can say
+        adapted=() if adapted is None else tuple(unseen_figures(adapted, adapted)),
+        calibration_adapted=_calibration_unseen(adapted, adapted, prevalence),
         disclaimer=site_class.disclaimer,
     )
 
@@ -121,9 +131,11 @@ def unseen_figures(within: pd.DataFrame, beyond: pd.DataFrame, suffix: str = "")
 
 
 def _calibration_unseen(
-    within: pd.DataFrame, beyond: pd.DataFrame, prevalence: float
+    within: pd.DataFrame | None, beyond: pd.DataFrame | None, prevalence: float
 ) -> dict[str, Reliability]:
     """How good probabilities are in each region, with a curve fitted on the others alone."""
+    if within is None or beyond is None:
+        return {}
     found: dict[str, Reliability] = {}
     for region, table, others in _regions_unseen(within, beyond):
         log_odds = log_odds_from(others, table, prevalence)

@@ -179,6 +179,8 @@ class DatasetFile(_Frozen):
             without a fold.
         transfers: The same of trainings that held out a whole region; they say how far the curve
             from score to probability may be off elsewhere, and their figures stand in the card.
+        adapted: The same of these trainings once `kilnlight adapt` had brought each to the region
+            it had held out; they set what holds for weights once they are adapted.
         limits: Known failures, for the card.
         places: Where the labelled imagery lies, for the card.
     """
@@ -197,6 +199,7 @@ class DatasetFile(_Frozen):
     folds: dict[str, Fold] = {}
     out_of_fold: tuple[Path, ...] = ()
     transfers: tuple[Path, ...] = ()
+    adapted: tuple[Path, ...] = ()
     limits: tuple[str, ...] = ()
     places: tuple[TrainedPlace, ...] = ()
 

@@ -66,6 +66,53 @@ def train(
     screen.say(f"Wrote {train_weights(settings, screen.training)}.")
 
 
+def adapt(
+    imagery: Annotated[
+        list[str],
+        typer.Argument(help="Scenes of a region with sites in them; or a dataset file and --fold."),
+    ],
+    out: Annotated[Path, typer.Option(help="Weights to write, e.g. own.safetensors.")],
+    weights: Annotated[
+        Path | None, typer.Option(help="To go on from: a file or a name; else the built-in.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often to guess and to learn.")] = 6,
+    steps: Annotated[int, typer.Option(min=1, help="Of each round.")] = 300,
+    fold: Annotated[
+        str | None, typer.Option(help="Adapt to what this fold of the dataset holds out.")
+    ] = None,
+    data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
+        "../shared/data"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    quiet: Quiet = False,
+) -> None:
+    """Teach weights the look of a region from its own imagery; nobody needs to label anything.
+
+    The best of what they find there is taken for sites, and they learn from that. Look at the page
+    of pictures that it writes: where there are no sites, it learns what is wrong.
+    """
+    from models.adapting import AdaptSettings
+    from models.adapting import adapt as adapt_weights
+    from pipeline.engine.progress import Screen
+
+    screen = Screen(quiet=quiet)
+    settings = AdaptSettings(
+        imagery=tuple(imagery),
+        out=out,
+        weights=weights,
+        fold=fold,
+        data_root=data,
+        rounds=rounds,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        device=device,
+    )
+    screen.say(f"Wrote {adapt_weights(settings, screen.training, screen.say)}.")
+
+
 def train_gate(
     dataset: Annotated[Path, typer.Argument(help="Dataset file (.toml) of the detector.")],
     out: Annotated[Path, typer.Option(help="Weights to write, e.g. own_gate.safetensors.")],

@@ -62,6 +62,22 @@ def test_places_and_regions_are_judged_by_the_others(dataset: Path) -> None:
     assert unseen["South: average precision"] < values["South: average precision"]
 
 
+def test_adapted_weights_are_judged_by_other_adapted_ones(dataset: Path, tmp_path: Path) -> None:
+    # once adapted, scores are higher everywhere: what they mean only other adapted ones can say
+    for region in ("North", "South"):
+        write_scores(table(region, 2, -3.0, "to"), tmp_path / f"adapted_{region}.csv")
+    names = 'adapted = ["adapted_North.csv", "adapted_South.csv"]\n'
+    dataset.write_text(names + dataset.read_text())
+    report = held_out_report(dataset)
+    assert set(report.calibration_adapted) == {"North", "South"}
+    for found in report.calibration_adapted.values():
+        assert found.in_the_large.value == pytest.approx(0.0, abs=0.3)
+    adapted = {figure.name: figure.value for figure in report.adapted}
+    assert adapted["North: average precision"] > 0
+    words = report.summary()
+    assert words.index("Regions never seen") < words.index("once adapted to their own imagery")
+
+
 def test_the_report_reads_well_and_is_written(dataset: Path, tmp_path: Path) -> None:
     report = held_out_report(dataset)
     words = report.summary()

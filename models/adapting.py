@@ -1,0 +1,307 @@
+"""`kilnlight adapt`: weights that learn the look of a region from its own imagery, unlabelled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.card import card_markdown
+from models.chips import Picture
+from models.detector import Detector, Precision, resolve_precision
+from models.fitting.loop import Conditions, Progress, TrainingRecipe, fit
+from models.fitting.self_training import BEST, OPEN, TAKEN, guess
+from models.fitting.training_config import config_sha256, sources_sha256
+from models.judging.guesses_page import guesses_page
+from models.judging.never_seen import check_class, check_never_seen
+from models.judging.operating import score_held_out
+from models.judging.predictions import write_predictions
+from models.judging.scoring import detect_pictures, write_scores
+from models.labelled.class_of_labels import class_of_labels
+from models.labelled.dataset import Dataset, Source, load_dataset
+from models.labelled.dataset_file import SimulationSource
+from models.labelled.sources import simulated_pictures
+from models.labelled.unlabelled import unlabelled_scenes
+from models.site_class import SiteClass, load_site_class
+from models.training import GENTLE_RATE, check_out, training_device
+from models.weights import (
+    DEFAULT_NAME,
+    LoadedWeights,
+    NetworkShape,
+    WeightsCard,
+    as_saved,
+    find_weights,
+    load_weights,
+    save_weights,
+)
+from tiles.errors import ConfigError, DatasetError, WeightsError
+from tiles.files import write_text
+from tiles.headers import GsdLimits
+
+Tensors = Mapping[str, NDArray[Any]]
+
+# So much of what is learnt from is made up: kilns whose place is certain keep the guesses honest.
+# So much of what is learnt from is made up: kilns whose place is certain beside the guesses.
+MADE_UP = SimulationSource(patches=800, share=0.25)
+MADE_UP_CLASS = DEFAULT_NAME  # what `tiles.simulate` draws
+ADAPTED_LIMIT = (
+    "Adapted to imagery that nobody labelled, by its own guesses there: where there are no sites "
+    "it has learnt to find what is none, and looks that it never guessed it still misses."
+)
+UNMEASURED_LIMIT = (
+    "How good these weights are once adapted was never measured: threshold and probabilities are "
+    "those from before."
+)
+
+
+class AdaptSettings(BaseModel):
+    """What `kilnlight adapt` is asked to do.
+
+    Attributes:
+        imagery: Scenes of the region; or one dataset file, of which `fold` holds the region out.
+        out: Weights file to write; everything else is written beside it.
+        weights: To go on from: a file or a name; those of brick kilns when None.
+        fold: Which fold of the dataset file; its labels only score what came out.
+        data_root: Folder that the dataset file's paths start from.
+        rounds: How often to guess and to learn from the guesses.
+        steps: Of each round.
+        seed: Of all samples.
+        threads: CPU threads.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    imagery: tuple[str, ...] = Field(min_length=1)
+    out: Path
+    weights: Path | None = None
+    fold: str | None = None
+    data_root: Path = Path("../shared/data")
+    rounds: int = Field(default=6, ge=1)
+    steps: int = Field(default=300, ge=1)
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=2, ge=1)
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """An adaptation that is about to run.
+
+    Attributes:
+        settings: What was asked.
+        start: Weights to go on from.
+        site_class: What they find.
+        pictures: Of the region, without labels.
+        made_up: The source of made-up kilns; none for other classes.
+        config: All that decides what comes out.
+        device: Where.
+        precision: Of the network's forward pass.
+    """
+
+    settings: AdaptSettings
+    start: LoadedWeights
+    site_class: SiteClass
+    pictures: tuple[Picture, ...]
+    made_up: tuple[Source, ...]
+    config: dict[str, Any]
+    device: str
+    precision: Precision
+
+    def detector(self, tensors: Tensors) -> Detector:
+        """The detector with other tensors."""
+        weights = LoadedWeights(self.start.card, dict(tensors), "")
+        return Detector(weights, self.device, self.precision)
+
+
+def adapt(
+    settings: AdaptSettings,
+    on_progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Guess, learn from the guesses, and guess again; save the weights with a card.
+
+    Written beside `out`, with these suffixes: `.config.json` before the first step;
+    `.checkpoint` and `.round1.safetensors` and so on, from which the same command goes on if it
+    was interrupted, until the end; `.guesses.html`, what was taken for sites, to be looked at;
+    `.md`, the model card; and with a fold `.scores.csv` and `.predictions.csv`.
+
+    Raises:
+        DatasetError: The imagery or the dataset cannot be used, or shows next to nothing.
+        SceneError: A scene cannot be read.
+        WeightsError: The weights are of another kind or missing.
+        ConfigError: No such device, or `out` is no name for weights.
+    """
+    check_out(settings.out)
+    torch.set_num_threads(settings.threads)
+    dataset = _dataset(settings)
+    plan = _plan(settings, dataset)
+    _write_config(plan)
+    tensors: Tensors = plan.start.tensors
+    for number in range(1, settings.rounds + 1):
+        tensors = _round(plan, number, tensors, on_progress, say)
+    card = _card(plan)
+    if dataset is not None:
+        _score(plan, card, dataset, tensors)
+    save_weights(settings.out, card, tensors)
+    write_text(settings.out.with_suffix(".md"), card_markdown(card, plan.site_class))
+    for number in range(1, settings.rounds + 1):
+        _kept(settings, number).unlink()
+    return settings.out
+
+
+def _dataset(settings: AdaptSettings) -> Dataset | None:
+    """The dataset whose fold is adapted to; None where scenes are."""
+    path = Path(settings.imagery[0])
+    if path.suffix != ".toml":
+        if settings.fold is not None:
+            raise ConfigError(f"{path} has no folds: --fold goes with a dataset file.")
+        return None
+    dataset = load_dataset(path, settings.data_root, settings.fold, simulate=False)
+    if len(settings.imagery) > 1 or not dataset.test:
+        raise DatasetError(f"Of {path} only what one fold holds out is adapted to: give --fold.")
+    return dataset
+
+
+def _plan(settings: AdaptSettings, dataset: Dataset | None) -> _Plan:
+    start = load_weights(find_weights(settings.weights))
+    if not isinstance(start.card.shape, NetworkShape):
+        raise WeightsError(f"{start.card.name} are weights of another kind: adapt a detector's.")
+    site_class = load_site_class(start.card.site_class)
+    if dataset is None:
+        limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
+        pictures = unlabelled_scenes(settings.imagery, limits)
+    else:
+        check_class(start.card, class_of_labels(dataset.file, Path(settings.imagery[0])))
+        check_never_seen(start.card, dataset)
+        pictures = tuple(picture.without_labels() for picture in dataset.test)
+    made_up = _made_up(site_class, settings.seed)
+    device = training_device(settings.device)
+    config = {
+        "kilnlight": version("kilnlight"),
+        "start_sha256": start.sha256,
+        "rounds": settings.rounds,
+        "seed": settings.seed,
+        "recipe": _recipe(start.card, settings.steps).model_dump(mode="json"),
+        "guesses": {"best": BEST, "taken": TAKEN, "open": OPEN},
+        "data_sha256": sources_sha256((Source("region", 1.0, pictures), *made_up)),
+    }
+    return _Plan(
+        settings=settings,
+        start=start,
+        site_class=site_class,
+        pictures=pictures,
+        made_up=made_up,
+        config=config,
+        device=device,
+        precision=resolve_precision("auto", device),
+    )
+
+
+def _made_up(site_class: SiteClass, seed: int) -> tuple[Source, ...]:
+    if site_class.name != MADE_UP_CLASS:
+        return ()
+    return (Source("simulation", MADE_UP.share, simulated_pictures(MADE_UP, seed)),)
+
+
+def _recipe(card: WeightsCard, steps: int) -> TrainingRecipe:
+    assert isinstance(card.shape, NetworkShape)  # narrows; `_plan` refuses others
+    return TrainingRecipe(steps=steps, learning_rate=GENTLE_RATE, mine_at=(), shape=card.shape)
+
+
+def _write_config(plan: _Plan) -> None:
+    """Write down what is about to run, and where, before it does."""
+    content = {
+        "sha256": config_sha256(plan.config),
+        "config": plan.config,
+        "imagery": [picture.name for picture in plan.pictures],
+        "conditions": {
+            "device": plan.device,
+            "precision": plan.precision,
+            "threads": plan.settings.threads,
+            "torch": torch.__version__,
+        },
+    }
+    write_text(plan.settings.out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
+
+
+def _kept(settings: AdaptSettings, number: int) -> Path:
+    """Where the weights of a finished round are kept until all are."""
+    return settings.out.with_suffix(f".round{number}.safetensors")
+
+
+def _round(
+    plan: _Plan,
+    number: int,
+    tensors: Tensors,
+    on_progress: Callable[[Progress], None] | None,
+    say: Callable[[str], None],
+) -> Tensors:
+    """Guess with some tensors and learn from the guesses; what a round before a kill left stands.
+
+    Returns:
+        The tensors as a file holds them, so that a round gone on with begins with the same.
+    """
+    settings, kept = plan.settings, _kept(plan.settings, number)
+    sha256 = config_sha256({**plan.config, "round": number})
+    if kept.is_file() and (done := load_weights(kept)).card.config_sha256 == sha256:
+        return done.tensors
+    detector = plan.detector(tensors)
+    guesses = guess(plan.pictures, detect_pictures(detector, plan.pictures))
+    page = settings.out.with_suffix(".guesses.html")
+    write_text(page, guesses_page(guesses, plan.start.card, plan.site_class))
+    say(
+        f"round {number} of {settings.rounds}: {guesses.n_taken} places taken for sites, "
+        f"{guesses.n_open} left open; look at {page}"
+    )
+    checkpoint = settings.out.with_suffix(".checkpoint")
+    training = fit(
+        (Source("region", 1 - MADE_UP.share, guesses.pictures), *plan.made_up),
+        _recipe(plan.start.card, settings.steps),
+        1000 * settings.seed + number,
+        on_progress,
+        conditions=Conditions(
+            device=plan.device,
+            bf16=plan.precision == "bf16",
+            checkpoint=checkpoint,
+            config_sha256=sha256,
+        ),
+        start=tensors,
+    )
+    learnt = {name: value.numpy() for name, value in training.averaged().state_dict().items()}
+    save_weights(kept, plan.start.card.model_copy(update={"config_sha256": sha256}), learnt)
+    checkpoint.unlink(missing_ok=True)
+    return as_saved(learnt)
+
+
+def _card(plan: _Plan) -> WeightsCard:
+    """The card of the start, with what is known of weights once they were adapted."""
+    start = plan.start.card
+    update: dict[str, object] = {
+        "name": f"{start.name}-adapted",
+        "adapted_to": tuple(dict.fromkeys(picture.place for picture in plan.pictures)),
+        "limits": (ADAPTED_LIMIT, *start.limits),
+        "config_sha256": config_sha256(plan.config),
+        "once_adapted": None,
+    }
+    if start.once_adapted is not None:
+        update |= dict(start.once_adapted)
+    else:
+        update |= {"figures": (), "limits": (UNMEASURED_LIMIT, ADAPTED_LIMIT, *start.limits)}
+    return start.model_copy(update=update)
+
+
+def _score(plan: _Plan, card: WeightsCard, dataset: Dataset, tensors: Tensors) -> None:
+    """Write what the adapted weights say of what the fold holds out, beside its labels."""
+    detector = Detector(LoadedWeights(card, dict(tensors), ""), plan.device, "fp32")
+    tolerance_m = plan.site_class.match_tolerance_m
+    held = score_held_out(detector, dataset.test, tolerance_m, dataset.fold, plan.settings.seed)
+    write_scores(held.scores, plan.settings.out.with_suffix(".scores.csv"))
+    write_predictions(held.predictions, plan.settings.out.with_suffix(".predictions.csv"))
