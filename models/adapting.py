@@ -16,38 +16,42 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.card import card_markdown
 from models.chips import Picture
 from models.detector import Detector, Precision, resolve_precision
+from models.fitting.checkpoint import load_checkpoint
 from models.fitting.loop import Conditions, Progress, TrainingRecipe, fit
 from models.fitting.self_training import BEST, OPEN, TAKEN, guess
-from models.fitting.training_config import config_sha256, sources_sha256
+from models.fitting.training_config import check_out, config_sha256, sources_sha256
+from models.inference.precision import training_device
 from models.judging.guesses_page import guesses_page
 from models.judging.never_seen import check_class, check_never_seen
-from models.judging.operating import score_held_out
-from models.judging.predictions import write_predictions
-from models.judging.scoring import detect_pictures, write_scores
+from models.judging.operating import score_held_out, write_held_out
+from models.judging.scoring import detect_pictures
 from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
 from models.labelled.dataset_file import SimulationSource
 from models.labelled.sources import simulated_pictures
 from models.labelled.unlabelled import unlabelled_scenes
 from models.site_class import SiteClass, load_site_class
-from models.training import GENTLE_RATE, check_out, training_device
+from models.training import default_recipe
 from models.weights import (
+    ADAPTED_SUFFIX,
     DEFAULT_NAME,
     LoadedWeights,
-    NetworkShape,
     WeightsCard,
     as_saved,
     find_weights,
+    load_card,
     load_weights,
     save_weights,
 )
-from tiles.errors import ConfigError, DatasetError, WeightsError
+from tiles.errors import ConfigError, DatasetError
 from tiles.files import write_text
 from tiles.headers import GsdLimits
 
 Tensors = Mapping[str, NDArray[Any]]
 
-# So much of what is learnt from is made up: kilns whose place is certain keep the guesses honest.
+# As in the trials that `once_adapted` of a card holds the figures of.
+ROUNDS, STEPS = 6, 300
+
 # So much of what is learnt from is made up: kilns whose place is certain beside the guesses.
 MADE_UP = SimulationSource(patches=800, share=0.25)
 MADE_UP_CLASS = DEFAULT_NAME  # what `tiles.simulate` draws
@@ -59,6 +63,10 @@ UNMEASURED_LIMIT = (
     "How good these weights are once adapted was never measured: threshold and probabilities are "
     "those from before."
 )
+OTHER_LENGTH_LIMIT = (
+    "Adapted in {rounds} rounds of {steps} steps: figures, threshold and probabilities are of "
+    "weights that were adapted in {ROUNDS} rounds of {STEPS}."
+)
 
 
 class AdaptSettings(BaseModel):
@@ -69,6 +77,7 @@ class AdaptSettings(BaseModel):
         out: Weights file to write; everything else is written beside it.
         weights: To go on from: a file or a name; those of brick kilns when None.
         fold: Which fold of the dataset file; its labels only score what came out.
+        site_class: Class that the weights find, or its file; needed where it is an own one.
         data_root: Folder that the dataset file's paths start from.
         rounds: How often to guess and to learn from the guesses.
         steps: Of each round.
@@ -83,9 +92,10 @@ class AdaptSettings(BaseModel):
     out: Path
     weights: Path | None = None
     fold: str | None = None
+    site_class: str | None = None
     data_root: Path = Path("../shared/data")
-    rounds: int = Field(default=6, ge=1)
-    steps: int = Field(default=300, ge=1)
+    rounds: int = Field(default=ROUNDS, ge=1)
+    steps: int = Field(default=STEPS, ge=1)
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=2, ge=1)
     device: str = "auto"
@@ -101,6 +111,7 @@ class _Plan:
         site_class: What they find.
         pictures: Of the region, without labels.
         made_up: The source of made-up kilns; none for other classes.
+        recipe: Of each round.
         config: All that decides what comes out.
         device: Where.
         precision: Of the network's forward pass.
@@ -111,9 +122,23 @@ class _Plan:
     site_class: SiteClass
     pictures: tuple[Picture, ...]
     made_up: tuple[Source, ...]
+    recipe: TrainingRecipe
     config: dict[str, Any]
     device: str
     precision: Precision
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a round half done is kept."""
+        return self.settings.out.with_suffix(".checkpoint")
+
+    def kept(self, number: int) -> Path:
+        """Where the weights of a finished round are kept until all are."""
+        return self.settings.out.with_suffix(f".round{number}.safetensors")
+
+    def sha256(self, number: int) -> str:
+        """Of the configuration of a round."""
+        return config_sha256({**self.config, "round": number})
 
     def detector(self, tensors: Tensors) -> Detector:
         """The detector with other tensors."""
@@ -134,26 +159,27 @@ def adapt(
     `.md`, the model card; and with a fold `.scores.csv` and `.predictions.csv`.
 
     Raises:
-        DatasetError: The imagery or the dataset cannot be used, or shows next to nothing.
+        DatasetError: The imagery or the dataset cannot be used, or shows next to nothing; or a
+            checkpoint there is of another adaptation.
         SceneError: A scene cannot be read.
         WeightsError: The weights are of another kind or missing.
-        ConfigError: No such device, or `out` is no name for weights.
+        ConfigError: No such device or class, or `out` is no name for weights.
     """
     check_out(settings.out)
     torch.set_num_threads(settings.threads)
     dataset = _dataset(settings)
-    plan = _plan(settings, dataset)
-    _write_config(plan)
-    tensors: Tensors = plan.start.tensors
-    for number in range(1, settings.rounds + 1):
+    plan = _plan(settings, dataset, say)
+    done = _rounds_done(plan)
+    tensors: Tensors = load_weights(plan.kept(done)).tensors if done else plan.start.tensors
+    for number in range(done + 1, settings.rounds + 1):
         tensors = _round(plan, number, tensors, on_progress, say)
-    card = _card(plan)
+    card = _card(plan, dataset)
     if dataset is not None:
         _score(plan, card, dataset, tensors)
     save_weights(settings.out, card, tensors)
     write_text(settings.out.with_suffix(".md"), card_markdown(card, plan.site_class))
     for number in range(1, settings.rounds + 1):
-        _kept(settings, number).unlink()
+        plan.kept(number).unlink()
     return settings.out
 
 
@@ -170,16 +196,28 @@ def _dataset(settings: AdaptSettings) -> Dataset | None:
     return dataset
 
 
-def _plan(settings: AdaptSettings, dataset: Dataset | None) -> _Plan:
+def _class(settings: AdaptSettings, card: WeightsCard, dataset: Dataset | None) -> SiteClass:
+    """What is looked for: the class of the labels, or else of the weights; both must agree."""
+    if dataset is not None:
+        labelled = class_of_labels(dataset.file, Path(settings.imagery[0]), settings.site_class)
+        check_class(card, labelled)
+        return labelled
+    found = load_site_class(settings.site_class or card.site_class)
+    if found.name != card.site_class:
+        raise ConfigError(
+            f"{card.name} finds {card.site_class}, not {found.name}: change --class or --weights."
+        )
+    return found
+
+
+def _plan(settings: AdaptSettings, dataset: Dataset | None, say: Callable[[str], None]) -> _Plan:
     start = load_weights(find_weights(settings.weights))
-    if not isinstance(start.card.shape, NetworkShape):
-        raise WeightsError(f"{start.card.name} are weights of another kind: adapt a detector's.")
-    site_class = load_site_class(start.card.site_class)
+    recipe = default_recipe(settings.steps, start)
+    site_class = _class(settings, start.card, dataset)
     if dataset is None:
         limits = GsdLimits(site_class.gsd_m.low, site_class.gsd_m.high)
-        pictures = unlabelled_scenes(settings.imagery, limits)
+        pictures = unlabelled_scenes(settings.imagery, limits, say)
     else:
-        check_class(start.card, class_of_labels(dataset.file, Path(settings.imagery[0])))
         check_never_seen(start.card, dataset)
         pictures = tuple(picture.without_labels() for picture in dataset.test)
     made_up = _made_up(site_class, settings.seed)
@@ -189,7 +227,7 @@ def _plan(settings: AdaptSettings, dataset: Dataset | None) -> _Plan:
         "start_sha256": start.sha256,
         "rounds": settings.rounds,
         "seed": settings.seed,
-        "recipe": _recipe(start.card, settings.steps).model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
         "guesses": {"best": BEST, "taken": TAKEN, "open": OPEN},
         "data_sha256": sources_sha256((Source("region", 1.0, pictures), *made_up)),
     }
@@ -199,6 +237,7 @@ def _plan(settings: AdaptSettings, dataset: Dataset | None) -> _Plan:
         site_class=site_class,
         pictures=pictures,
         made_up=made_up,
+        recipe=recipe,
         config=config,
         device=device,
         precision=resolve_precision("auto", device),
@@ -209,11 +248,6 @@ def _made_up(site_class: SiteClass, seed: int) -> tuple[Source, ...]:
     if site_class.name != MADE_UP_CLASS:
         return ()
     return (Source("simulation", MADE_UP.share, simulated_pictures(MADE_UP, seed)),)
-
-
-def _recipe(card: WeightsCard, steps: int) -> TrainingRecipe:
-    assert isinstance(card.shape, NetworkShape)  # narrows; `_plan` refuses others
-    return TrainingRecipe(steps=steps, learning_rate=GENTLE_RATE, mine_at=(), shape=card.shape)
 
 
 def _write_config(plan: _Plan) -> None:
@@ -232,9 +266,19 @@ def _write_config(plan: _Plan) -> None:
     write_text(plan.settings.out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
 
 
-def _kept(settings: AdaptSettings, number: int) -> Path:
-    """Where the weights of a finished round are kept until all are."""
-    return settings.out.with_suffix(f".round{number}.safetensors")
+def _rounds_done(plan: _Plan) -> int:
+    """How many rounds stand that the same adaptation finished before it was killed.
+
+    Raises:
+        DatasetError: A round half done there is of another: refused before anything is overwritten.
+    """
+    done = 0
+    while (kept := plan.kept(done + 1)).is_file():
+        if load_card(kept).config_sha256 != plan.sha256(done + 1):
+            break
+        done += 1
+    load_checkpoint(plan.checkpoint, plan.sha256(done + 1))
+    return done
 
 
 def _round(
@@ -244,58 +288,73 @@ def _round(
     on_progress: Callable[[Progress], None] | None,
     say: Callable[[str], None],
 ) -> Tensors:
-    """Guess with some tensors and learn from the guesses; what a round before a kill left stands.
+    """Guess with some tensors and learn from the guesses.
 
     Returns:
         The tensors as a file holds them, so that a round gone on with begins with the same.
     """
-    settings, kept = plan.settings, _kept(plan.settings, number)
-    sha256 = config_sha256({**plan.config, "round": number})
-    if kept.is_file() and (done := load_weights(kept)).card.config_sha256 == sha256:
-        return done.tensors
+    settings, sha256 = plan.settings, plan.sha256(number)
     detector = plan.detector(tensors)
     guesses = guess(plan.pictures, detect_pictures(detector, plan.pictures))
+    _write_config(plan)  # not before there is something to learn from
     page = settings.out.with_suffix(".guesses.html")
     write_text(page, guesses_page(guesses, plan.start.card, plan.site_class))
     say(
         f"round {number} of {settings.rounds}: {guesses.n_taken} places taken for sites, "
         f"{guesses.n_open} left open; look at {page}"
     )
-    checkpoint = settings.out.with_suffix(".checkpoint")
     training = fit(
         (Source("region", 1 - MADE_UP.share, guesses.pictures), *plan.made_up),
-        _recipe(plan.start.card, settings.steps),
+        plan.recipe,
         1000 * settings.seed + number,
         on_progress,
         conditions=Conditions(
             device=plan.device,
             bf16=plan.precision == "bf16",
-            checkpoint=checkpoint,
+            checkpoint=plan.checkpoint,
             config_sha256=sha256,
         ),
         start=tensors,
     )
     learnt = {name: value.numpy() for name, value in training.averaged().state_dict().items()}
-    save_weights(kept, plan.start.card.model_copy(update={"config_sha256": sha256}), learnt)
-    checkpoint.unlink(missing_ok=True)
+    # first: beside the weights of its own round the next would take it for another adaptation's
+    plan.checkpoint.unlink(missing_ok=True)
+    card = plan.start.card.model_copy(update={"config_sha256": sha256})
+    save_weights(plan.kept(number), card, learnt)
     return as_saved(learnt)
 
 
-def _card(plan: _Plan) -> WeightsCard:
+def _card(plan: _Plan, dataset: Dataset | None) -> WeightsCard:
     """The card of the start, with what is known of weights once they were adapted."""
-    start = plan.start.card
+    start, settings = plan.start.card, plan.settings
+    places = (*start.adapted_to, *(picture.place for picture in plan.pictures))
     update: dict[str, object] = {
-        "name": f"{start.name}-adapted",
-        "adapted_to": tuple(dict.fromkeys(picture.place for picture in plan.pictures)),
-        "limits": (ADAPTED_LIMIT, *start.limits),
+        "name": start.name.removesuffix(ADAPTED_SUFFIX) + ADAPTED_SUFFIX,
+        "adapted_to": tuple(dict.fromkeys(places)),
+        "licence": _licence(start, dataset),
         "config_sha256": config_sha256(plan.config),
         "once_adapted": None,
     }
-    if start.once_adapted is not None:
-        update |= dict(start.once_adapted)
+    limits = [ADAPTED_LIMIT, *start.limits]
+    if start.once_adapted is None:
+        update["figures"] = ()
+        limits.insert(0, UNMEASURED_LIMIT)
     else:
-        update |= {"figures": (), "limits": (UNMEASURED_LIMIT, ADAPTED_LIMIT, *start.limits)}
-    return start.model_copy(update=update)
+        update |= dict(start.once_adapted)
+        if (settings.rounds, settings.steps) != (ROUNDS, STEPS):
+            words = {"rounds": settings.rounds, "steps": settings.steps}
+            limits.insert(0, OTHER_LENGTH_LIMIT.format(**words, ROUNDS=ROUNDS, STEPS=STEPS))
+    # an adaptation of adapted weights says nothing twice
+    return start.model_copy(update={**update, "limits": tuple(dict.fromkeys(limits))})
+
+
+def _licence(start: WeightsCard, dataset: Dataset | None) -> str:
+    """That of the start; and of imagery that allows no commercial use, where a dataset says so."""
+    if dataset is None or "NC" in start.licence:
+        return start.licence
+    regions = {picture.region for picture in dataset.test}
+    theirs = {source.licence for source in dataset.file.sources if source.region in regions}
+    return " AND ".join([start.licence, *sorted(name for name in theirs if "-NC" in name)])
 
 
 def _score(plan: _Plan, card: WeightsCard, dataset: Dataset, tensors: Tensors) -> None:
@@ -303,5 +362,4 @@ def _score(plan: _Plan, card: WeightsCard, dataset: Dataset, tensors: Tensors) -
     detector = Detector(LoadedWeights(card, dict(tensors), ""), plan.device, "fp32")
     tolerance_m = plan.site_class.match_tolerance_m
     held = score_held_out(detector, dataset.test, tolerance_m, dataset.fold, plan.settings.seed)
-    write_scores(held.scores, plan.settings.out.with_suffix(".scores.csv"))
-    write_predictions(held.predictions, plan.settings.out.with_suffix(".predictions.csv"))
+    write_held_out(held, plan.settings.out)

@@ -135,6 +135,8 @@ def _places(card: WeightsCard) -> str:
 
 def _figures(card: WeightsCard) -> str:
     if not card.figures:
+        if card.adapted_to:
+            return "None: how good these weights are once adapted was never measured."
         return "None: nothing was held out from this training."
     measured = MEASURED_SQUARES if isinstance(card.shape, PatchShape) else MEASURED
     return _tables(card.figures, MEASURED_ADAPTED if card.adapted_to else measured)

@@ -17,24 +17,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration
 from models.card import card_markdown
-from models.detector import (
-    Detector,
-    Precision,
-    halo_px,
-    resolve_device,
-    resolve_precision,
-)
+from models.detector import Detector, Precision, halo_px, resolve_precision
 from models.fitting.checkpoint import Mistakes, load_checkpoint
 from models.fitting.curves import write_curves
 from models.fitting.loop import Conditions, Miner, Progress, TrainingRecipe, fit
-from models.fitting.training_config import config_sha256, training_config
+from models.fitting.training_config import check_out, config_sha256, training_config
 from models.inference.familiarity import fit_familiarity, patch_statistics
-from models.judging.held_out import unseen_figures
+from models.inference.precision import training_device
+from models.judging.held_out import once_adapted, unseen_figures
 from models.judging.never_seen import check_never_seen
-from models.judging.operating import HeldOut, held_out_ap, operate, score_held_out, watched
+from models.judging.operating import (
+    held_out_ap,
+    operate,
+    score_held_out,
+    watched,
+    write_held_out,
+)
 from models.judging.out_of_fold import figures_of_table
-from models.judging.predictions import write_predictions
-from models.judging.scoring import find_mistakes, read_scores, write_scores
+from models.judging.scoring import find_mistakes, read_scores
 from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
 from models.network import STRIDE, KilnNet
@@ -43,7 +43,6 @@ from models.weights import (
     Familiarity,
     LoadedWeights,
     NetworkShape,
-    OnceAdapted,
     Recall,
     WeightsCard,
     as_saved,
@@ -62,7 +61,6 @@ MINING_THRESHOLD = 0.15
 UNKNOWN_THRESHOLD = 0.3
 # Behind a region's name, where its figures are those of trainings that held all of it out.
 NEVER_SEEN = ", a region never seen"
-ONCE_ADAPTED = ", never labelled, adapted to"
 # A third of the rate from nothing: the network keeps what it knows, and still learns a new region.
 GENTLE_RATE = 1e-3
 # Patches from which `fit_familiarity` describes a source.
@@ -174,30 +172,14 @@ def train(settings: TrainSettings, on_progress: Callable[[Progress], None] | Non
     return settings.out
 
 
-def check_out(path: Path) -> None:
-    """Refuse a path that weights cannot be written to, before anything is trained.
-
-    Raises:
-        ConfigError: It has another suffix, or is a folder.
-    """
-    if path.suffix != ".safetensors":
-        raise ConfigError(f"Weights are written as .safetensors: call them so, not {path}.")
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder: name a file for the weights.")
-
-
-def training_device(wanted: str) -> str:
-    """Where to train: the normalisation sums in double precision, which MPS has not."""
-    device = resolve_device(wanted)
-    return "cpu" if device == "mps" else device
-
-
 def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRecipe:
     """How the shipped weights are trained, for a number of steps; gently from a start."""
     if start is None:
         return TrainingRecipe(steps=steps)
     if not isinstance(start.card.shape, NetworkShape):
-        raise WeightsError(f"{start.card.name} are weights of another kind: start from a detector.")
+        raise WeightsError(
+            f"{start.card.name} are weights of another kind: begin with a detector's."
+        )
     # its mistakes were mined when it was trained; what reviewers rejected is among the samples
     return TrainingRecipe(
         steps=steps, learning_rate=GENTLE_RATE, mine_at=(), shape=start.card.shape
@@ -334,6 +316,7 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     # what the start has learnt, the weights that go on from it know too
     known = () if plan.start is None else plan.start.card.trained_on
     places = () if plan.start is None else plan.start.card.trained_places
+    seen = () if plan.start is None else plan.start.card.adapted_to
     return WeightsCard(
         name=plan.dataset.weights_name,
         version=file.version,
@@ -347,7 +330,11 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
         shape=shape,
         calibration=Calibration.unknown(plan.site_class.prevalence_per_1000km2),
         recall=Recall(mean=0, low=0, high=1),
-        trained_on=tuple(dict.fromkeys((*plan.dataset.credits, *known))),
+        trained_on=tuple(
+            dict.fromkeys(
+                (*plan.dataset.credits, *known, *(f"unlabelled imagery: {name}" for name in seen))
+            )
+        ),
         limits=file.limits,
         trained_places=tuple(dict.fromkeys((*plan.dataset.places, *places))),
         config_sha256=plan.sha256,
@@ -368,7 +355,7 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
     scores = plan.out_of_fold
     if dataset.test:
         test = score_held_out(detector, dataset.test, tolerance_m, fold, plan.seed)
-        _write_held_out(test, out)
+        write_held_out(test, out)
         scores = test.scores
     if chosen_on is None:
         chosen_on = scores  # flatters F1 a little, as the card says; without it `run` has no recall
@@ -386,22 +373,9 @@ def _finish(plan: _Plan, out: Path, tensors: dict[str, NDArray[Any]]) -> Weights
             figures += unseen_figures(chosen_on, plan.transfers, NEVER_SEEN)
         update["figures"] = tuple(figures)
     if plan.adapted is not None:
-        update["once_adapted"] = _once_adapted(plan.adapted, plan.site_class)
+        prevalence = plan.site_class.prevalence_per_1000km2
+        update["once_adapted"] = once_adapted(plan.adapted, prevalence)
     return card.model_copy(update=update)
-
-
-def _once_adapted(scores: pd.DataFrame, site_class: SiteClass) -> OnceAdapted | None:
-    """What holds once weights are adapted, from regions adapted to without their labels."""
-    operating = operate(scores, site_class.prevalence_per_1000km2, scores)
-    if operating is None:
-        return None
-    figures = unseen_figures(scores, scores, ONCE_ADAPTED)
-    return OnceAdapted(**vars(operating), figures=tuple(figures))
-
-
-def _write_held_out(held: HeldOut, out: Path) -> None:
-    write_scores(held.scores, out.with_suffix(".scores.csv"))
-    write_predictions(held.predictions, out.with_suffix(".predictions.csv"))
 
 
 def _familiarity(dataset: Dataset) -> Familiarity | None:

@@ -24,6 +24,7 @@ from tiles.files import atomic_path
 # bytes. Its value is JSON: the card's text and the digest.
 METADATA_KEY = "kilnlight"
 DEFAULT_NAME = "brick_kiln"
+ADAPTED_SUFFIX = "-adapted"  # behind the name of the weights that `kilnlight adapt` began with
 FAR_KM = 500.0  # about the width of one of the belt's states; detectors fall in the next one
 
 Card = TypeVar("Card", bound=BaseModel)

@@ -39,6 +39,7 @@ def cautions(
         _out_of_season(plan),
         _other_sensor(plan),
         _far(plan, card),
+        _adapted(card),
         _dense(plan, card, survey, sites),
         _gated(survey, gate),
     ]
@@ -100,6 +101,18 @@ def _far(plan: SurveyPlan, card: WeightsCard) -> str | None:
     return (
         f"The detector was trained near {nearest.name}, {nearest.distance_km:,.0f} km from here: "
         "how well it does in this region was never measured."
+    )
+
+
+def _adapted(card: WeightsCard) -> str | None:
+    """Weights whose figures are of other regions, if they were measured at all once adapted."""
+    if not card.adapted_to:
+        return None
+    measured = "in other regions" if card.figures else "before"
+    return (
+        "The detector learnt the look of a region from its own guesses there, which nobody had "
+        f"labelled: recall and probabilities are what was measured {measured}, and how well it "
+        "does here nobody knows until somebody looks at a sample."
     )
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from models.fitting.augment import AugmentSettings
 from models.fitting.loop import TrainingRecipe
 from models.labelled.dataset import Dataset, Source
+from tiles.errors import ConfigError
 
 
 def training_config(
@@ -52,3 +54,15 @@ def sources_sha256(sources: Sequence[Source]) -> str:
             for array in vars(doubtful).values():
                 digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def check_out(path: Path) -> None:
+    """Refuse a path that weights cannot be written to, before anything is trained.
+
+    Raises:
+        ConfigError: It has another suffix, or is a folder.
+    """
+    if path.suffix != ".safetensors":
+        raise ConfigError(f"Weights are written as .safetensors: call them so, not {path}.")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: name a file for the weights.")

@@ -41,6 +41,12 @@ def resolve_device(device: str) -> str:
     return device
 
 
+def training_device(wanted: str) -> str:
+    """Where to train: the normalisation sums in double precision, which MPS has not."""
+    device = resolve_device(wanted)
+    return "cpu" if device == "mps" else device
+
+
 def resolve_precision(precision: str, device: str) -> Precision:
     """`auto` becomes bf16 where the hardware multiplies in it and a probe agrees, else fp32.
 

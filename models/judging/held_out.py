@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
+from models.judging.operating import operate
 from models.judging.out_of_fold import Threshold, best_of, figures_above, nested_figures_of_table
 from models.judging.reliability import (
     Reliability,
@@ -18,9 +20,12 @@ from models.judging.reliability import (
 from models.judging.scoring import read_scores
 from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset_file import read_dataset_file
-from models.weights import Figure
+from models.weights import Figure, OnceAdapted
 from tiles.errors import DatasetError
 from tiles.files import write_text
+
+# Behind a region's name, where its figures are those of weights adapted to it unlabelled.
+ONCE_ADAPTED = ", never labelled, adapted to"
 
 
 class HeldOutReport(BaseModel):
@@ -128,6 +133,34 @@ def unseen_figures(within: pd.DataFrame, beyond: pd.DataFrame, suffix: str = "")
         threshold = Threshold.fixed(table, best_of(others))
         figures += figures_above(region + suffix, table, threshold)
     return figures
+
+
+def once_adapted(scores: pd.DataFrame, prevalence_per_1000km2: float) -> OnceAdapted | None:
+    """What holds once weights are adapted; None where nothing was found in any region.
+
+    The curve is fitted on all regions. How far it may be off elsewhere is what the curve of the
+    others was off in each, not what this one is off where it was fitted.
+
+    Args:
+        scores: Of regions adapted to without their labels.
+        prevalence_per_1000km2: Density of sites that probabilities are to presuppose.
+    """
+    operating = operate(scores, prevalence_per_1000km2)
+    if operating is None:
+        return None
+    elsewhere = [
+        known.calibration.variance_elsewhere
+        for _, here, others in _regions_unseen(scores, scores)
+        if (known := operate(others, prevalence_per_1000km2, here)) is not None
+    ]
+    variance = round(float(np.mean(elsewhere)), 6) if elsewhere else 0.0
+    calibration = operating.calibration.model_copy(update={"variance_elsewhere": variance})
+    return OnceAdapted(
+        threshold=operating.threshold,
+        calibration=calibration,
+        recall=operating.recall,
+        figures=tuple(unseen_figures(scores, scores, ONCE_ADAPTED)),
+    )
 
 
 def _calibration_unseen(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from models.labelled.dataset import Dataset
 from models.site_class import SiteClass
-from models.weights import WeightsCard
+from models.weights import ADAPTED_SUFFIX, WeightsCard
 from tiles.errors import DatasetError
 
 
 def check_never_seen(card: WeightsCard, dataset: Dataset) -> None:
     """Refuse weights that learnt from what a dataset holds out: figures there would flatter them.
 
-    A card names the sources that weights learnt from, and weights of a fold are named after it.
+    A card names the sources that weights learnt from, and weights of a fold are named after it;
+    adapting them teaches no label.
 
     Raises:
         DatasetError: They learnt from a source of what is held out, and not with this fold.
     """
-    if card.name == dataset.weights_name:
+    if card.name.removesuffix(ADAPTED_SUFFIX) == dataset.weights_name:
         return
     shared = [source for source in dataset.held_out if source in card.trained_on]
     if shared:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,14 @@ from models.calibration import Calibration, fit_calibration, shift_elsewhere
 from models.chips import Picture
 from models.detector import Detector
 from models.judging.evaluation import average_precision, best_threshold, match
-from models.judging.predictions import prediction_table
+from models.judging.predictions import prediction_table, write_predictions
 from models.judging.scoring import (
     detect_pictures,
     join_scores,
     score_pictures,
     score_table,
     scored_of,
+    write_scores,
 )
 from models.weights import Recall
 
@@ -71,6 +73,12 @@ def score_held_out(
         scores.append(score_table(scored, place, tolerance_m, fold, seed, group[0].region))
         predictions.append(prediction_table(group, boxes, fold, seed))
     return HeldOut(join_scores(scores), pd.concat(predictions, ignore_index=True))
+
+
+def write_held_out(held: HeldOut, weights: Path) -> None:
+    """Write both tables beside a weights file, as `.scores.csv` and `.predictions.csv`."""
+    write_scores(held.scores, weights.with_suffix(".scores.csv"))
+    write_predictions(held.predictions, weights.with_suffix(".predictions.csv"))
 
 
 def operate(

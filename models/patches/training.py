@@ -19,7 +19,7 @@ from models.card import card_markdown
 from models.fitting.checkpoint import load_checkpoint
 from models.fitting.curves import write_curves
 from models.fitting.loop import Progress
-from models.fitting.training_config import config_sha256
+from models.fitting.training_config import check_out, config_sha256
 from models.inference.familiarity import PATCH_PX, fit_familiarity, patch_statistics
 from models.inference.precision import resolve_device
 from models.labelled.chip_dataset import Chips, ChipsFile, load_chips
@@ -32,7 +32,7 @@ from models.patches.fitting import Halfway, PatchRecipe, fit_patches, score_chip
 from models.patches.network import PatchNet
 from models.patches.operating import GSD_M, PatchOperating, operate_patches
 from models.site_class import SiteClass, load_site_class
-from models.training import BANDS, TrainSettings, check_out
+from models.training import BANDS, TrainSettings
 from models.weights import (
     Familiarity,
     Figure,

@@ -80,6 +80,9 @@ def adapt(
     fold: Annotated[
         str | None, typer.Option(help="Adapt to what this fold of the dataset holds out.")
     ] = None,
+    site_class: Annotated[
+        str | None, typer.Option("--class", help="Class that own weights find, or its .toml file.")
+    ] = None,
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
@@ -103,6 +106,7 @@ def adapt(
         out=out,
         weights=weights,
         fold=fold,
+        site_class=site_class,
         data_root=data,
         rounds=rounds,
         steps=steps,

@@ -7,7 +7,8 @@ place (districts of Bangladesh, blocks of 20 km of Uttar Pradesh; the smaller se
 larger), with the same negatives, made-up patches, recipe and seed, and scores all of Delhi. Fewer
 steps than the shipped weights have, alike for the three. What is trained already is not trained
 again. Writes `learning_curve.svg`, with what labels in Delhi itself are worth beside it (the
-means of `review_curve.py`, as docs/comparing.md has them).
+means of `review_curve.py`, as docs/comparing.md has them), and a line at what Delhi's own imagery
+is worth without labels (`kilnlight adapt`, from the tables of the dataset file).
 """
 
 import argparse
@@ -22,6 +23,7 @@ from models import training
 from models.judging.out_of_fold import figures_of_table
 from models.judging.scoring import read_scores
 from models.labelled.dataset import Dataset, Source, load_dataset
+from models.labelled.dataset_file import read_dataset_file
 from models.training import TrainSettings, train
 from tiles.files import write_text
 
@@ -83,7 +85,15 @@ def point(data: Path, share: float, steps: int, out: Path) -> Point:
     return Point(kilns, found.value, found.low, found.high)
 
 
-def svg(points: Sequence[Point]) -> str:
+def adapted_ap() -> float:
+    """AP in Delhi of weights adapted to its imagery that never saw a label there: mean of seeds."""
+    tables = [DATASET.parent / path for path in read_dataset_file(DATASET).adapted]
+    scores = read_scores([path for path in tables if "delhi" in path.name])
+    figures = figures_of_table(scores, 0.3)
+    return next(f.value for f in figures if f.name == "Delhi: average precision")
+
+
+def svg(points: Sequence[Point], adapted: float) -> str:
     """Two panels side by side: kilns of other regions, and decisions in Delhi itself."""
     far = [(p.kilns, p.ap) for p in points]
     bars = "".join(
@@ -96,6 +106,9 @@ def svg(points: Sequence[Point]) -> str:
         '<rect width="720" height="330" fill="#fff"/>'
         + _panel(0, "kilns of other regions (95 % interval)", (0, 100, 200), 250, far)
         + f'<g stroke="#b3541e" stroke-width="2">{bars}</g>'
+        + f'<path d="M60 {_y(adapted):.0f}H340" stroke="#1e6ba0" stroke-width="2"/>'
+        + f'<text x="64" y="{_y(adapted) - 6:.0f}" fill="#1e6ba0">adapted to Delhi\'s own imagery, '
+        + "unlabelled</text>"
         + _panel(360, "decisions in Delhi's west, scored in its east", (0, 100, 200), 250, LOCAL)
         + "</svg>\n"
     )
@@ -146,7 +159,7 @@ def main() -> None:
         print(
             f"{share:.0%}: {p.kilns} kilns, AP {p.ap:.3f} [{p.low:.3f}, {p.high:.3f}]", flush=True
         )
-    write_text(asked.out / "learning_curve.svg", svg(points))
+    write_text(asked.out / "learning_curve.svg", svg(points, adapted_ap()))
 
 
 if __name__ == "__main__":

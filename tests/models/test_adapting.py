@@ -15,7 +15,9 @@ from models.adapting import AdaptSettings, adapt
 from models.detection import PixelBoxes
 from models.fitting.loop import Progress
 from models.fitting.self_training import BEST, OPEN, TAKEN, guess
+from models.judging.never_seen import check_never_seen
 from models.judging.scoring import SCORE_COLUMNS, read_scores, write_scores
+from models.labelled.dataset import load_dataset
 from models.labelled.dataset_file import SimulationSource
 from models.training import TrainSettings, train
 from models.weights import (
@@ -72,10 +74,10 @@ def test_next_to_nothing_is_nothing_to_learn_from() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tool's own path, with few made-up kilns and small batches."""
-    recipe = adapting._recipe
+    recipe = adapting.default_recipe
     monkeypatch.setattr(adapting, "MADE_UP", SimulationSource(patches=3, size_px=96, share=0.25))
     monkeypatch.setattr(
-        adapting, "_recipe", lambda *given: recipe(*given).model_copy(update={"batch": 2})
+        adapting, "default_recipe", lambda *given: recipe(*given).model_copy(update={"batch": 2})
     )
 
 
@@ -121,7 +123,8 @@ def test_adapted_weights_say_what_they_are_and_are_judged_as_adapted_ones(
     assert (card.threshold, card.calibration.slope) == (0.61, 3.0)
     assert [figure.value for figure in card.figures] == [0.66], "the start's own hold no longer"
     assert card.once_adapted is None
-    assert "never measured" not in card.limits[0]
+    assert "never measured" not in " ".join(card.limits)
+    assert card.limits[0].startswith("Adapted in 2 rounds of 3 steps: figures, threshold and")
     text = out.with_suffix(".md").read_text()
     assert "Adapted to unlabelled imagery: scene." in text
     assert "somebody looks at a sample" in text
@@ -147,6 +150,75 @@ def test_weights_that_nobody_measured_adapted_say_so(
     assert card.figures == ()
     assert "never measured" in card.limits[0]
     assert card.threshold == made_up.card.threshold
+    text = out.with_suffix(".md").read_text()
+    assert "None: how good these weights are once adapted was never measured." in text
+
+
+def test_weights_adapted_twice_say_to_what_and_nothing_twice(
+    scene: Path, start: Path, tmp_path: Path, quick: None
+) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    once = {"rounds": 1, "steps": 1}
+    adapt(settings_of(scene, first, weights=start, **once))
+    other = scene.rename(tmp_path / "other.tif")
+    adapt(settings_of(other, second, weights=first, **once))
+    card = load_card(second)
+    assert card.name == "made_up-adapted"
+    assert card.adapted_to == ("scene", "other")
+    assert card.figures == ()
+    assert "never measured" in card.limits[0]
+    assert len(set(card.limits)) == len(card.limits)
+
+
+def test_adapted_weights_of_a_fold_are_judged_where_it_holds_out(tmp_path: Path) -> None:
+    dataset = load_dataset(write_tiles(tmp_path, n=1), tmp_path, "west", simulate=False)
+    card = make_weights(trained_on=dataset.held_out).card
+    for name in (dataset.weights_name, f"{dataset.weights_name}-adapted"):
+        check_never_seen(card.model_copy(update={"name": name}), dataset)
+    with pytest.raises(DatasetError, match="learnt from"):
+        check_never_seen(card.model_copy(update={"name": "another-adapted"}), dataset)
+
+
+def test_pixels_that_are_no_numbers_spoil_nothing(start: Path, tmp_path: Path, quick: None) -> None:
+    pixels = simulated_picture(5, 6, 256).pixels.astype(np.float32) / 255
+    pixels[:, :40] = np.nan
+    write_raster(tmp_path / "holes.tif", pixels)
+    out = tmp_path / "own.safetensors"
+    losses: list[float] = []
+    settings = settings_of(tmp_path / "holes.tif", out, weights=start)
+    adapt(settings, lambda progress: losses.append(progress.loss))
+    assert np.isfinite(losses).all()
+    assert all(np.isfinite(tensor).all() for tensor in load_weights(out).tensors.values())
+
+
+def test_files_that_cannot_be_used_are_named(
+    scene: Path, start: Path, tmp_path: Path, quick: None
+) -> None:
+    (tmp_path / "cut.tif").write_bytes(b"no raster")
+    said: list[str] = []
+    settings = settings_of(tmp_path, tmp_path / "own.safetensors", weights=start, rounds=1, steps=1)
+    adapt(settings, say=said.append)
+    assert said[0].startswith("left out: ")
+    assert "cut.tif" in said[0]
+
+
+def test_a_class_of_ones_own_is_handed_over(
+    scene: Path, start: Path, tmp_path: Path, quick: None
+) -> None:
+    text = Path("models/brick_kiln.toml").read_text()
+    own = tmp_path / "oven.toml"
+    own.write_text(text.replace('name = "brick_kiln"', 'name = "oven"'))
+    weights = load_weights(start)
+    card = weights.card.model_copy(update={"site_class": "oven"})
+    save_weights(tmp_path / "ovens.safetensors", card, weights.tensors)
+    out = tmp_path / "own.safetensors"
+    settings = settings_of(
+        scene, out, weights=tmp_path / "ovens.safetensors", site_class=str(own), rounds=1, steps=1
+    )
+    adapt(settings)
+    assert load_card(out).site_class == "oven"
+    with pytest.raises(ConfigError, match="finds oven, not brick_kiln: change --class"):
+        adapt(settings.model_copy(update={"site_class": "brick_kiln"}))
 
 
 @pytest.mark.parametrize("dies_at", [2, 5])
@@ -185,6 +257,26 @@ def test_an_adaptation_killed_and_resumed_gives_the_same_bytes(
     assert killed.read_bytes() == whole.read_bytes()
 
 
+def test_a_round_that_was_just_finished_is_gone_on_from(
+    scene: Path, start: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "CHECKPOINT_STEPS", 1)
+    out = tmp_path / "own.safetensors"
+    with monkeypatch.context() as patched:
+
+        def save_and_stop(path: Path, *content: object) -> None:
+            save_weights(path, *content)  # type: ignore[arg-type]
+            raise KeyboardInterrupt
+
+        patched.setattr(adapting, "save_weights", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            adapt(settings_of(scene, out, weights=start))
+    assert out.with_suffix(".round1.safetensors").is_file()
+    steps: list[int] = []
+    adapt(settings_of(scene, out, weights=start), lambda progress: steps.append(progress.step))
+    assert steps == [1, 2, 3]
+
+
 def test_another_adaptation_is_not_gone_on_with(
     scene: Path, start: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,23 +289,30 @@ def test_another_adaptation_is_not_gone_on_with(
 
     with pytest.raises(KeyboardInterrupt):
         adapt(settings_of(scene, out, weights=start), stop)
+    beside = [out.with_suffix(suffix) for suffix in (".config.json", ".guesses.html")]
+    before = [path.stat().st_mtime_ns for path in beside]
     with pytest.raises(DatasetError, match="another configuration"):
         adapt(settings_of(scene, out, weights=start, seed=1))
+    assert [path.stat().st_mtime_ns for path in beside] == before
 
 
 def test_labels_of_what_is_held_out_score_it_and_teach_nothing(
     start: Path, tmp_path: Path, quick: None
 ) -> None:
-    outs = []
+    outs, loaded = [], load_weights(start)
+    free = loaded.card.model_copy(update={"licence": "CC0-1.0"})
+    save_weights(start, free, loaded.tensors)
     for name, skip in (("all", ()), ("fewer", (2, 3))):  # tiles 2 and 3 are held out
         folder = tmp_path / name
         folder.mkdir()
         dataset = write_tiles(folder, n=2, skip=skip)
+        dataset.write_text(dataset.read_text().replace("CC0-1.0", "CC-BY-NC-4.0"))
         outs.append(folder / "own.safetensors")
         adapt(
             settings_of(dataset, outs[-1], weights=start, fold="west", data_root=folder, rounds=1)
         )
     assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert load_card(outs[0]).licence == "CC0-1.0 AND CC-BY-NC-4.0", "of what its pixels allow"
     scores, fewer = (read_scores([out.with_suffix(".scores.csv")]) for out in outs)
     assert scores["is_site"].sum() == fewer["is_site"].sum() + 2
     assert set(scores["fold"]) == {"west"}
@@ -239,7 +338,7 @@ def test_what_cannot_be_adapted_to_is_refused_before_anything_is_written(
         refused(dataset)
     with pytest.raises(DatasetError, match="has no fold 'north'"):
         refused(dataset, fold="north")
-    with pytest.raises(WeightsError, match="adapt a detector's"):
+    with pytest.raises(WeightsError, match="weights of another kind"):
         refused(scene, weights=default_weights("gold_mine"))
     with pytest.raises(ConfigError, match=r"written as \.safetensors"):
         adapt(settings_of(scene, tmp_path / "own.txt", weights=start))
@@ -249,8 +348,7 @@ def test_what_cannot_be_adapted_to_is_refused_before_anything_is_written(
     empty = write_raster(tmp_path / "empty.tif", np.zeros((3, 64, 64), np.uint8), nodata=0)
     with pytest.raises(DatasetError, match="Only 0 places"):
         refused(empty)
-    assert not out.exists()
-    assert not list(tmp_path.glob("own.*.html"))
+    assert not list(tmp_path.glob("own.*"))
 
 
 def test_scores_of_adapted_trainings_stand_ready_in_the_card(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from models.labelled.chip_dataset import is_chips_file
 from models.labelled.dataset import REVIEWED_SHARE, load_dataset
 from models.patches.training import train_patches
 from models.training import GENTLE_RATE, TrainSettings, default_recipe, train
-from models.weights import default_weights, load_weights
+from models.weights import default_weights, load_weights, save_weights
 from tests.made_up import write_raster
 from tests.models.labelled.formats.test_reviewed import box, label, seen, square, write
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
@@ -119,6 +119,19 @@ def test_what_a_start_has_learnt_stays_on_the_card_and_its_licence_binds(
     on = train(TrainSettings(dataset=dataset, out=tmp_path / "a.safetensors", **common))
     assert set(card.trained_on) <= set(load_weights(on).card.trained_on)
     assert set(card.trained_places) <= set(load_weights(on).card.trained_places)
+
+
+def test_what_a_start_was_adapted_to_stays_on_the_card(dataset: Path, tmp_path: Path) -> None:
+    made_up = make_weights(
+        adapted_to=("scene",), trained_on=("made up (CC0-1.0)",), licence="CC0-1.0"
+    )
+    save_weights(tmp_path / "start.safetensors", made_up.card, made_up.tensors)
+    common = {"start": tmp_path / "start.safetensors", "steps": 1, "threads": 1, "device": "cpu"}
+    on = train(TrainSettings(dataset=dataset, out=tmp_path / "a.safetensors", **common))
+    assert load_weights(on).card.trained_on[-2:] == (
+        "made up (CC0-1.0)",
+        "unlabelled imagery: scene",
+    )
 
 
 def test_a_start_that_saw_what_the_fold_holds_out_is_refused(tmp_path: Path) -> None:

@@ -62,6 +62,15 @@ def test_ground_that_only_the_gate_looked_at_is_said_with_what_it_loses():
     assert said(gate=gate) == ()
 
 
+def test_weights_that_learnt_from_their_own_guesses_are_said_to_be_unmeasured_here():
+    adapted = CARD.model_copy(update={"adapted_to": ("scene",)})
+    (sentence,) = said(card=adapted)
+    assert "what was measured in other regions" in sentence
+    assert "scene" not in sentence, "the name of a file is the operator's"
+    (sentence,) = said(card=adapted.model_copy(update={"figures": ()}))
+    assert "what was measured before" in sentence
+
+
 def scene(date, gsd_m=10.0, resampled=False):
     return SimpleNamespace(date=date, gsd=PixelSize(gsd_m, gsd_m), resampled=resampled)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from models.judging.held_out import held_out_report, write_report
+from models.judging.held_out import held_out_report, once_adapted, write_report
 from models.judging.scoring import write_scores
 from tiles.errors import DatasetError
 
@@ -76,6 +76,18 @@ def test_adapted_weights_are_judged_by_other_adapted_ones(dataset: Path, tmp_pat
     assert adapted["North: average precision"] > 0
     words = report.summary()
     assert words.index("Regions never seen") < words.index("once adapted to their own imagery")
+
+
+def test_how_far_adapted_weights_are_off_elsewhere_is_what_others_curves_are_off_by() -> None:
+    scores = pd.concat([table("North", 3, 0.0, "to"), table("South", 3, -3.0, "to")])
+    found = once_adapted(scores.reset_index(drop=True), 30.0)
+    assert found is not None
+    # each region's curve is off by 3 in the other; the curve of both, by half of that in each
+    assert found.calibration.variance_elsewhere**0.5 == pytest.approx(3.0, abs=0.5)
+    assert {figure.name.partition(": ")[0] for figure in found.figures} == {
+        "North, never labelled, adapted to",
+        "South, never labelled, adapted to",
+    }
 
 
 def test_the_report_reads_well_and_is_written(dataset: Path, tmp_path: Path) -> None:

@@ -244,7 +244,8 @@ def test_committed_dataset_files_are_valid() -> None:
     whole = read_dataset_file(DATASETS / "brick_kiln.toml")
     free = read_dataset_file(DATASETS / "brick_kiln_free.toml")
     assert {"d1", "d2", "d3", "d4", "to_delhi", "to_bangladesh", "to_up"} <= set(whole.folds)
-    assert all((DATASETS / path).is_file() for path in (*whole.out_of_fold, *whole.transfers))
+    tables = (*whole.out_of_fold, *whole.transfers, *whole.adapted)
+    assert all((DATASETS / path).is_file() for path in tables)
     for file in (whole, free):
         europe = next(s for s in file.empty_chips if "negatives_s2" in str(s.chips))
         assert europe.evaluation_only
