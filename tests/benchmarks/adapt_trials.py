@@ -1,11 +1,12 @@
 """What adapting does beside the imagery that was adapted to, and on land without any kiln.
 
-    python -m tests.benchmarks.adapt_trials beside ../shared/data OUT --start TO_DELHI.safetensors
+    python -m tests.benchmarks.adapt_trials west ../shared/data OUT --start TO_DELHI.safetensors
+    python -m tests.benchmarks.adapt_trials east ../shared/data OUT --start TO_DELHI.safetensors
     python -m tests.benchmarks.adapt_trials empty ../shared/data OUT [--chips 600]
 
-`beside` adapts weights that never saw Delhi (`kilnlight train --fold to_delhi`) to the western half
-of its scene by `kilnlight adapt`'s own path, and scores what they say of the eastern half before
-and after: what is learnt must hold for the region, not for the pixels.
+`west` and `east` adapt weights that never saw Delhi (`kilnlight train --fold to_delhi`) to that
+half of its scene by `kilnlight adapt`'s own path, and score both halves before and after: what is
+learnt should hold for the region, not for the pixels alone.
 
 `empty` adapts the shipped weights to every second chip of European land, where there is no kiln,
 and counts what both detect above their thresholds on those chips and on the others. Nobody should
@@ -30,34 +31,41 @@ from models.labelled.dataset import load_dataset
 from models.weights import default_weights
 
 DATASET = Path("models/datasets/brick_kiln.toml")
-EAST = ("Delhi/3", "Delhi/4")
+HALVES = {"west": ("Delhi/1", "Delhi/2"), "east": ("Delhi/3", "Delhi/4")}
 TOLERANCE_M = 100.0
-# Between the west's last column and the east's first: further than the network sees.
+# Left out between the half that is adapted to and the other: further than the network sees.
 GUARD_PX = 300
 SIDE_M = 640.0
 
 
-def beside(data: Path, out: Path, start: Path) -> None:
-    """AP in Delhi's east of weights before and after they were adapted to its west."""
+def beside(half: str, data: Path, out: Path, start: Path) -> None:
+    """AP in both halves of Delhi of weights before and after they were adapted to one of them."""
     pictures = load_dataset(DATASET, data, "to_delhi", simulate=False).test
-    east = [picture for picture in pictures if picture.place in EAST]
-    own = out / "west.safetensors"
+    middle = min(p.first_col for p in pictures if p.place in HALVES["east"])
+    own = out / f"{half}.safetensors"
     if not own.is_file():
-        cut = out / "west.tif"
-        write_west(data / "delhi_s2/scene.tif", cut, min(p.first_col for p in east) - GUARD_PX)
+        cut = out / f"{half}.tif"
+        write_half(data / "delhi_s2/scene.tif", cut, half, middle)
         adapt(AdaptSettings(imagery=(str(cut),), out=own, weights=start, threads=1), say=print)
-    for name, weights in (("before", start), ("adapted to the west", own)):
+    for name, weights in (("before", start), (f"adapted to the {half}", own)):
         detector = Detector.load(weights, device="cpu")
-        scores = score_held_out(detector, east, TOLERANCE_M, "east", 0).scores
-        ap = next(f for f in figures_of_table(scores, 0.3) if "average precision" in f.name)
-        print(f"{name}: AP in the east {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}]", flush=True)
+        for side, places in HALVES.items():
+            here = [picture for picture in pictures if picture.place in places]
+            scores = score_held_out(detector, here, TOLERANCE_M, side, 0).scores
+            ap = next(f for f in figures_of_table(scores, 0.3) if "average precision" in f.name)
+            print(f"{name}: AP in the {side} {ap.value:.3f} [{ap.low:.3f}, {ap.high:.3f}]")
 
 
-def write_west(scene: Path, cut: Path, cols: int) -> None:
-    """The first columns of a scene as a scene of its own."""
+def write_half(scene: Path, cut: Path, half: str, middle: int) -> None:
+    """The columns left or right of the middle, less the guard, as a scene of its own."""
     with rasterio.open(scene) as source:
-        window = Window(0, 0, cols, source.height)
-        with rasterio.open(cut, "w", **(source.profile | {"width": cols})) as target:
+        first, last = (
+            (0, middle - GUARD_PX) if half == "west" else (middle + GUARD_PX, source.width)
+        )
+        window = Window(first, 0, last - first, source.height)
+        profile = source.profile | {"width": last - first}
+        profile["transform"] = source.window_transform(window)
+        with rasterio.open(cut, "w", **profile) as target:
             target.write(source.read(window=window))
 
 
@@ -102,17 +110,17 @@ def per_1000km2(weights: Path, pictures: list[Picture]) -> float:
 def main() -> None:
     """Adapt, unless that was done, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trial", choices=("beside", "empty"))
+    parser.add_argument("trial", choices=("west", "east", "empty"))
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--start", type=Path)
     parser.add_argument("--chips", type=int, default=600)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    if asked.trial == "beside":
-        beside(asked.data, asked.out, asked.start)
-    else:
+    if asked.trial == "empty":
         empty(asked.data, asked.out, asked.chips)
+    else:
+        beside(asked.trial, asked.data, asked.out, asked.start)
 
 
 if __name__ == "__main__":
