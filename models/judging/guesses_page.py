@@ -45,8 +45,8 @@ def guesses_page(guesses: Guesses, card: WeightsCard, site_class: SiteClass) -> 
         f"What was taken for {things}s",
         f"{len(order)} places, each crop 640 m wide, from which {card.name} learns what {things}s "
         f"look like here; {guesses.n_open} more are left open, all other ground counts as empty. "
-        f"At least eight in ten should be {things}s. If they are not, do not use the weights: adapt "
-        "to imagery in which you know that there are some, or review places instead.",
+        f"At least eight in ten should be {things}s. If not, do not use the weights: adapt to "
+        "imagery in which you know that there are some, or review places instead.",
         "Guesses of a detector: nobody has looked at them. Worksites seen from space: labour "
         "conditions not assessed. The pictures are parts of the imagery and carry its licence; "
         f"weights: {card.licence}.",
