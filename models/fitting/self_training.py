@@ -1,8 +1,9 @@
 """Guesses of a detector as labels: how it learns the look of a region that nobody has labelled.
 
-Self-training without the data that the detector was trained on (source-free adaptation): the best
-of what it finds is taken for sites, what is doubtful teaches nothing, all the rest is background;
-from these guesses it learns, guesses again, and learns again.
+Self-training with pseudo-labels (Lee, 2013), without the data that the detector was trained on
+(source-free adaptation; Liang et al., 2020): the best of what it finds is taken for sites, what is
+doubtful teaches nothing, all the rest is background; from these guesses it learns, guesses again,
+and learns again.
 """
 
 from __future__ import annotations
