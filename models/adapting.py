@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,7 +18,12 @@ from models.detector import Detector, Precision, resolve_precision
 from models.fitting.checkpoint import load_checkpoint
 from models.fitting.loop import Conditions, Progress, TrainingRecipe, fit
 from models.fitting.self_training import BEST, OPEN, TAKEN, guess
-from models.fitting.training_config import check_out, config_sha256, sources_sha256
+from models.fitting.training_config import (
+    check_out,
+    config_sha256,
+    sources_sha256,
+    write_config,
+)
 from models.inference.precision import training_device
 from models.judging.guesses_page import guesses_page
 from models.judging.never_seen import check_class, check_never_seen
@@ -250,22 +254,6 @@ def _made_up(site_class: SiteClass, seed: int) -> tuple[Source, ...]:
     return (Source("simulation", MADE_UP.share, simulated_pictures(MADE_UP, seed)),)
 
 
-def _write_config(plan: _Plan) -> None:
-    """Write down what is about to run, and where, before it does."""
-    content = {
-        "sha256": config_sha256(plan.config),
-        "config": plan.config,
-        "imagery": [picture.name for picture in plan.pictures],
-        "conditions": {
-            "device": plan.device,
-            "precision": plan.precision,
-            "threads": plan.settings.threads,
-            "torch": torch.__version__,
-        },
-    }
-    write_text(plan.settings.out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
-
-
 def _rounds_done(plan: _Plan) -> int:
     """How many rounds stand that the same adaptation finished before it was killed.
 
@@ -296,7 +284,14 @@ def _round(
     settings, sha256 = plan.settings, plan.sha256(number)
     detector = plan.detector(tensors)
     guesses = guess(plan.pictures, detect_pictures(detector, plan.pictures))
-    _write_config(plan)  # not before there is something to learn from
+    conditions = {
+        "device": plan.device,
+        "precision": plan.precision,
+        "threads": settings.threads,
+    }
+    # not before there is something to learn from
+    names = [picture.name for picture in plan.pictures]
+    write_config(settings.out, plan.config, {"imagery": names}, conditions)
     page = settings.out.with_suffix(".guesses.html")
     write_text(page, guesses_page(guesses, plan.start.card, plan.site_class))
     say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,12 @@ from models.detector import Detector, Precision, halo_px, resolve_precision
 from models.fitting.checkpoint import Mistakes, load_checkpoint
 from models.fitting.curves import write_curves
 from models.fitting.loop import Conditions, Miner, Progress, TrainingRecipe, fit
-from models.fitting.training_config import check_out, config_sha256, training_config
+from models.fitting.training_config import (
+    check_out,
+    config_sha256,
+    training_config,
+    write_config,
+)
 from models.inference.familiarity import fit_familiarity, patch_statistics
 from models.inference.precision import training_device
 from models.judging.held_out import once_adapted, unseen_figures
@@ -247,9 +251,7 @@ def _with_class(dataset: Dataset, settings: TrainSettings) -> tuple[Dataset, Sit
 
 def _write_config(plan: _Plan, settings: TrainSettings) -> None:
     """Write down what is about to be trained, and where, before it is."""
-    content = {
-        "sha256": plan.sha256,
-        "config": plan.config,
+    seen = {
         "trained_on": [
             {
                 "source": source.name,
@@ -260,14 +262,13 @@ def _write_config(plan: _Plan, settings: TrainSettings) -> None:
             for source in plan.dataset.train
         ],
         "left_out_near_places_held_out": plan.dataset.left_out,
-        "conditions": {
-            "device": plan.device,
-            "precision": plan.precision,
-            "threads": settings.threads,
-            "torch": torch.__version__,
-        },
     }
-    write_text(settings.out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
+    conditions = {
+        "device": plan.device,
+        "precision": plan.precision,
+        "threads": settings.threads,
+    }
+    write_config(settings.out, plan.config, seen, conditions)
 
 
 def _conditions(plan: _Plan, settings: TrainSettings, checkpoint: Path) -> Conditions:
@@ -316,7 +317,8 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
     # what the start has learnt, the weights that go on from it know too
     known = () if plan.start is None else plan.start.card.trained_on
     places = () if plan.start is None else plan.start.card.trained_places
-    seen = () if plan.start is None else plan.start.card.adapted_to
+    adapted_to = () if plan.start is None else plan.start.card.adapted_to
+    unlabelled = [f"unlabelled imagery: {name}" for name in adapted_to]
     return WeightsCard(
         name=plan.dataset.weights_name,
         version=file.version,
@@ -330,11 +332,7 @@ def _draft(plan: _Plan, threshold: float = UNKNOWN_THRESHOLD) -> WeightsCard:
         shape=shape,
         calibration=Calibration.unknown(plan.site_class.prevalence_per_1000km2),
         recall=Recall(mean=0, low=0, high=1),
-        trained_on=tuple(
-            dict.fromkeys(
-                (*plan.dataset.credits, *known, *(f"unlabelled imagery: {name}" for name in seen))
-            )
-        ),
+        trained_on=tuple(dict.fromkeys((*plan.dataset.credits, *known, *unlabelled))),
         limits=file.limits,
         trained_places=tuple(dict.fromkeys((*plan.dataset.places, *places))),
         config_sha256=plan.sha256,

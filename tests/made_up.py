@@ -1,7 +1,10 @@
 """Made-up rasters and tables that several folders of tests share."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +49,13 @@ def kilnlight(*arguments: object) -> tuple[int, str]:
         check=False,
     )
     return done.returncode, done.stderr
+
+
+def run_until_killed(work: Callable[[], object]) -> None:
+    """Do a work that kills its own process half-way, in a process of its own."""
+    child = os.fork()
+    if not child:
+        work()
+        os._exit(0)  # not reached
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from models.fitting.augment import AugmentSettings
 from models.fitting.loop import TrainingRecipe
 from models.labelled.dataset import Dataset, Source
 from tiles.errors import ConfigError
+from tiles.files import write_text
 
 
 def training_config(
@@ -35,7 +37,23 @@ def training_config(
     }
 
 
-def config_sha256(config: dict[str, Any]) -> str:
+def write_config(
+    out: Path, config: Mapping[str, Any], seen: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> None:
+    """Write `.config.json` beside weights that are about to be trained.
+
+    Args:
+        out: The weights.
+        config: Everything that decides what comes out; its digest is written too.
+        seen: What that amounts to, for people.
+        conditions: Where it runs; none of it is meant to change what comes out.
+    """
+    here = {**conditions, "torch": torch.__version__}
+    content = {"sha256": config_sha256(config), "config": config, **seen, "conditions": here}
+    write_text(out.with_suffix(".config.json"), json.dumps(content, indent=1) + "\n")
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
     """SHA-256 of a configuration as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 

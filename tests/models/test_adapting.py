@@ -1,5 +1,6 @@
 """Adapting to a region: its own guesses are the labels, and no label of anybody's is looked at."""
 
+import inspect
 import json
 import os
 import signal
@@ -11,10 +12,9 @@ import pytest
 
 import models.adapting as adapting
 import models.fitting.loop as fitting
-from models.adapting import AdaptSettings, adapt
-from models.detection import PixelBoxes
+from models.adapting import ROUNDS, STEPS, AdaptSettings, adapt
 from models.fitting.loop import Progress
-from models.fitting.self_training import BEST, OPEN, TAKEN, guess
+from models.fitting.self_training import BEST
 from models.judging.never_seen import check_never_seen
 from models.judging.scoring import SCORE_COLUMNS, read_scores, write_scores
 from models.labelled.dataset import load_dataset
@@ -28,47 +28,11 @@ from models.weights import (
     load_weights,
     save_weights,
 )
-from tests.made_up import kilnlight, write_raster
+from pipeline.commands.detector import adapt as adapt_command
+from tests.made_up import kilnlight, run_until_killed, write_raster
 from tests.models.made_up_models import make_weights, simulated_picture
 from tests.models.made_up_tiles import write_tiles
 from tiles.errors import ConfigError, DatasetError, SceneError, WeightsError
-
-
-def boxes(*scores: float) -> PixelBoxes:
-    n = len(scores)
-    where = np.arange(n, dtype=float) * 12 + 10
-    return PixelBoxes(
-        row=where,
-        col=where,
-        length_px=np.full(n, 11.0),
-        width_px=np.full(n, 5.0),
-        angle_rad=np.zeros(n),
-        score=np.array(scores, float),
-        peak_row=where.astype(np.int64),
-        peak_col=where.astype(np.int64),
-    )
-
-
-def test_the_best_are_taken_the_doubtful_are_left_open_and_labels_are_not_looked_at() -> None:
-    best, middling, low = (
-        [0.4] * BEST,
-        [0.4 * TAKEN + 0.01, 0.4 * TAKEN - 0.01],
-        [0.4 * OPEN - 0.01],
-    )
-    pictures = [simulated_picture(1, 3), simulated_picture(2, 3)]
-    guesses = guess(pictures, [boxes(*best), boxes(*middling, *low)])
-    assert guesses.taken_above == pytest.approx(0.4 * TAKEN)
-    assert (guesses.n_taken, guesses.n_open) == (BEST + 1, 1)
-    first, second = guesses.pictures
-    assert first.sites.row.tolist() == boxes(*best).row.tolist()
-    assert second.sites.col.tolist() == [10.0]
-    assert second.doubtful.col.tolist() == [22.0]
-    assert second.taught is None
-
-
-def test_next_to_nothing_is_nothing_to_learn_from() -> None:
-    with pytest.raises(DatasetError, match="Only 9 places there look like a site at all"):
-        guess([simulated_picture(1)], [boxes(*[0.5] * (BEST - 1))])
 
 
 @pytest.fixture
@@ -241,12 +205,7 @@ def test_an_adaptation_killed_and_resumed_gives_the_same_bytes(
         if len(seen) == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    child = os.fork()
-    if not child:
-        adapt(settings, die)
-        os._exit(0)  # not reached
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    run_until_killed(lambda: adapt(settings, die))
     assert killed.with_suffix(".checkpoint").is_file()
     steps: list[int] = []
     adapt(settings, lambda progress: steps.append(progress.step))
@@ -386,6 +345,11 @@ def test_weights_that_learnt_from_what_is_held_out_are_refused(tmp_path: Path, q
     update = {"weights": tmp_path / "saw.safetensors", "data_root": tmp_path}
     with pytest.raises(DatasetError, match="learnt from"):
         adapt(settings.model_copy(update=update))
+
+
+def test_the_command_offers_the_length_that_was_measured() -> None:
+    offered = inspect.signature(adapt_command).parameters
+    assert (offered["rounds"].default, offered["steps"].default) == (ROUNDS, STEPS)
 
 
 def test_the_command_adapts_and_says_where_to_look(scene: Path, start: Path) -> None:

@@ -35,6 +35,7 @@ from models.labelled.dataset import Source
 from models.network import CELL_PX, N_OUTPUTS, KilnNet
 from models.training import TrainSettings, train
 from models.weights import default_weights, load_card
+from tests.made_up import run_until_killed
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
 from tiles.errors import ConfigError, DatasetError
 
@@ -275,12 +276,7 @@ def test_a_training_killed_and_resumed_gives_the_same_bytes(
         if progress.step == 14:  # after the mining at 10 and the checkpoint at 12
             os.kill(os.getpid(), signal.SIGKILL)
 
-    child = os.fork()
-    if not child:
-        train(settings, die)
-        os._exit(0)  # not reached
-    _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    run_until_killed(lambda: train(settings, die))
     assert killed.with_suffix(".checkpoint").is_file()
     assert not killed.exists()
     steps: list[int] = []
