@@ -82,6 +82,7 @@ class AdaptSettings(BaseModel):
         weights: To go on from: a file or a name; those of brick kilns when None.
         fold: Which fold of the dataset file; its labels only score what came out.
         site_class: Class that the weights find, or its file; needed where it is an own one.
+        imagery_licence: Of the scenes; the card names it where it forbids commercial use.
         data_root: Folder that the dataset file's paths start from.
         rounds: How often to guess and to learn from the guesses.
         steps: Of each round.
@@ -97,6 +98,7 @@ class AdaptSettings(BaseModel):
     weights: Path | None = None
     fold: str | None = None
     site_class: str | None = None
+    imagery_licence: str | None = None
     data_root: Path = Path("../shared/data")
     rounds: int = Field(default=ROUNDS, ge=1)
     steps: int = Field(default=STEPS, ge=1)
@@ -194,6 +196,10 @@ def _dataset(settings: AdaptSettings) -> Dataset | None:
         if settings.fold is not None:
             raise ConfigError(f"{path} has no folds: --fold goes with a dataset file.")
         return None
+    if settings.imagery_licence is not None:
+        raise ConfigError(
+            f"{path} states the licences of its imagery: leave out --imagery-licence."
+        )
     dataset = load_dataset(path, settings.data_root, settings.fold, simulate=False)
     if len(settings.imagery) > 1 or not dataset.test:
         raise DatasetError(f"Of {path} only what one fold holds out is adapted to: give --fold.")
@@ -326,7 +332,7 @@ def _card(plan: _Plan, dataset: Dataset | None) -> WeightsCard:
     update: dict[str, object] = {
         "name": start.name.removesuffix(ADAPTED_SUFFIX) + ADAPTED_SUFFIX,
         "adapted_to": tuple(dict.fromkeys(places)),
-        "licence": _licence(start, dataset),
+        "licence": _licence(start, dataset, settings.imagery_licence),
         "config_sha256": config_sha256(plan.config),
         "once_adapted": None,
     }
@@ -343,12 +349,15 @@ def _card(plan: _Plan, dataset: Dataset | None) -> WeightsCard:
     return start.model_copy(update={**update, "limits": tuple(dict.fromkeys(limits))})
 
 
-def _licence(start: WeightsCard, dataset: Dataset | None) -> str:
-    """That of the start; and of imagery that allows no commercial use, where a dataset says so."""
-    if dataset is None or "NC" in start.licence:
+def _licence(start: WeightsCard, dataset: Dataset | None, of_scenes: str | None) -> str:
+    """That of the start, and of imagery that allows no commercial use."""
+    if "NC" in start.licence:
         return start.licence
-    regions = {picture.region for picture in dataset.test}
-    theirs = {source.licence for source in dataset.file.sources if source.region in regions}
+    if dataset is None:
+        theirs = {of_scenes or ""}
+    else:
+        regions = {picture.region for picture in dataset.test}
+        theirs = {source.licence for source in dataset.file.sources if source.region in regions}
     return " AND ".join([start.licence, *sorted(name for name in theirs if "-NC" in name)])
 
 

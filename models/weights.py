@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyproj import Geod
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from models.calibration import Calibration
 from tiles.errors import WeightsError
@@ -294,7 +294,8 @@ def save_weights(path: Path, card: BaseModel, tensors: Mapping[str, NDArray[Any]
     text = card.model_dump_json()
     header = json.dumps({"card": text, "sha256": _digest(text, kept)})
     with atomic_path(path) as temporary:
-        save_file(kept, temporary, metadata={METADATA_KEY: header})
+        # not `save_file`, whose files nobody but their owner may read
+        temporary.write_bytes(save(kept, metadata={METADATA_KEY: header}))
 
 
 def as_saved(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -138,6 +139,13 @@ def show(
     return Shown(caption, alt, _png(_crop(picture, top, left)), Markup("").join(shapes))
 
 
+def show_chip(pixels: NDArray[np.uint8], caption: str, alt: str) -> Shown:
+    """A chip as a whole, (3, side, side), with nothing drawn over it."""
+    side = pixels.shape[1]
+    stretched = _stretched(pixels, np.ones((side, side), bool))
+    return Shown(caption, alt, _png(stretched), Markup(""), side)
+
+
 def _crop(picture: Picture, top: int, left: int) -> NDArray[np.uint8]:
     rows, cols = picture.usable.shape
     r0, r1 = max(top, 0), min(top + CROP_PX, rows)
@@ -146,13 +154,18 @@ def _crop(picture: Picture, top: int, left: int) -> NDArray[np.uint8]:
     if r0 >= r1 or c0 >= c1:
         return crop
     usable = picture.usable[r0:r1, c0:c1]
-    values = picture.pixels[:3, r0:r1, c0:c1].astype(np.float64)
-    if not usable.any():
-        return crop
+    if usable.any():
+        inner = _stretched(picture.pixels[:3, r0:r1, c0:c1], usable)
+        crop[:, r0 - top : r1 - top, c0 - left : c1 - left] = inner
+    return crop
+
+
+def _stretched(pixels: NDArray[Any], usable: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """(3, y, x) over the whole range of bytes; what is unusable is black."""
+    values = pixels.astype(np.float64)
     low, high = np.percentile(values[:, usable], STRETCH)
     scaled = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255)
-    crop[:, r0 - top : r1 - top, c0 - left : c1 - left] = np.where(usable, scaled.round(), 0)
-    return crop
+    return np.where(usable, scaled.round(), 0).astype(np.uint8)
 
 
 def _png(crop: NDArray[np.uint8]) -> str:

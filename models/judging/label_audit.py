@@ -56,12 +56,14 @@ class AuditQuestion:
         data_root: Folder that the dataset's paths start from.
         predictions: Tables that trainings of the dataset's folds wrote.
         notes: Whether corrections made so far are applied; without them they are suspects too.
+        site_class: Class of the labels of a folder, which names none itself.
     """
 
     dataset: Path
     data_root: Path
     predictions: tuple[Path, ...]
     notes: bool = True
+    site_class: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
     What lies in a blind edge or at a doubtful place is no suspect.
 
     Raises:
+        ConfigError: There is no such class.
         DatasetError: The predictions cannot be read, were not made out of fold, or are about other
-            pictures.
+            pictures; or the dataset names another class.
     """
     table = pd.concat([read_predictions(path) for path in question.predictions], ignore_index=True)
     if (table["fold"] == "").any():
@@ -105,7 +108,8 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
         dataset = load_dataset(
             question.dataset, question.data_root, fold, notes=question.notes, simulate=False
         )
-        tolerance_m = class_of_labels(dataset.file, question.dataset).match_tolerance_m
+        site_class = class_of_labels(dataset.file, question.dataset, question.site_class)
+        tolerance_m = site_class.match_tolerance_m
         mine = table[table["fold"] == fold]
         seeds = mine["seed"].nunique()  # folds may have been trained with different numbers of them
         parts.append(find_suspects(dataset.test, mine, tolerance_m, seeds))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from models.calibration import Calibration, fit_calibration
 from models.labelled.chip_dataset import Chips
@@ -50,25 +51,18 @@ def operate_patches(scores: pd.DataFrame, chips: Chips, site_class: SiteClass) -
         chips: The chips.
         site_class: Gives the prevalence.
     """
-    index = scores["chip"].to_numpy(np.int64)
-    used = chips.is_site[index] | chips.random_land[index]
-    scores, index = scores[used], index[used]
-    is_site = chips.is_site[index]
-    score = 1 / (1 + np.exp(-scores["logit"].to_numpy(float)))
-    network = scores.groupby(["fold", "seed"]).ngroup().to_numpy()
-    chip_km2 = (chips.pixels.shape[2] * GSD_M / 1000) ** 2
-    land_km2 = chip_km2 * np.bincount(network, ~is_site)
-    density = 1000 * np.bincount(network, is_site) / land_km2
-    place = pd.factorize(chips.place[index], sort=True)[0].astype(np.int64)
+    table = land_table(scores, chips)
+    score, is_site = table["score"].to_numpy(float), table["is_site"].to_numpy(bool)
+    place = place_numbers(table)
     calibration = fit_calibration(
         score,
         is_site,
-        density[network],
+        table["per_1000km2"].to_numpy(float),
         place,
         site_class.prevalence_per_1000km2,
-        region=pd.factorize(scores["fold"], sort=True)[0].astype(np.int64),
+        region=pd.factorize(table["region"], sort=True)[0].astype(np.int64),
     )
-    sites, land = score[is_site], score[~is_site]
+    sites, land, chip_km2 = score[is_site], score[~is_site], _chip_km2(chips)
     threshold = _best_threshold(sites, land, site_class.prevalence_per_1000km2, chip_km2)
     return PatchOperating(
         threshold,
@@ -76,6 +70,47 @@ def operate_patches(scores: pd.DataFrame, chips: Chips, site_class: SiteClass) -
         calibration,
         round(_alarms(land, threshold, chip_km2), 1),
     )
+
+
+def land_table(scores: pd.DataFrame, chips: Chips) -> pd.DataFrame:
+    """Sites and random land, as a table of `scoring.SCORE_COLUMNS`.
+
+    A fold's networks see all of the random land each: their sites on so much land are the density
+    of a row, and `area_km2` is the land of all networks together.
+
+    Args:
+        scores: `chip, fold, seed, logit`; see `patch_training`.
+        chips: The chips.
+    """
+    used = scores[(chips.is_site | chips.random_land)[scores["chip"]]]
+    index = used["chip"].to_numpy(np.int64)
+    is_site = chips.is_site[index]
+    network = used.groupby(["fold", "seed"]).ngroup().to_numpy()
+    land_km2 = _chip_km2(chips) * np.bincount(network, ~is_site)
+    density = 1000 * np.bincount(network, is_site) / land_km2
+    fold = used["fold"].astype(str).to_numpy()
+    return pd.DataFrame(
+        {
+            "score": expit(used["logit"].to_numpy(float)),
+            "is_site": is_site,
+            "per_1000km2": density[network],
+            "place": [f"{f}/{p}" for f, p in zip(fold, chips.place[index], strict=True)],
+            "region": fold,
+            "fold": fold,
+            "seed": used["seed"].to_numpy(np.int64),
+            "area_km2": land_km2.sum(),
+        }
+    )
+
+
+def place_numbers(table: pd.DataFrame) -> Ints:
+    """Place of each row, numbered alike for all networks: the unit that a bootstrap draws."""
+    place = table["place"].str.rsplit("/", n=1).str[1].astype(int)
+    return pd.factorize(place, sort=True)[0].astype(np.int64)
+
+
+def _chip_km2(chips: Chips) -> float:
+    return float((chips.pixels.shape[2] * GSD_M / 1000) ** 2)
 
 
 def _alarms(land: Floats, threshold: float, chip_km2: float) -> float:

@@ -1,17 +1,30 @@
-"""`kilnlight evaluate` on labelled chips: what the tables of all folds say, as one record."""
+"""`kilnlight evaluate` on labelled chips: what the tables of all folds say, and a page of chips."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
-from models.labelled.chip_dataset import load_chips
+from models.judging.held_out import write_report
+from models.judging.reliability import (
+    Reliability,
+    crossfitted_log_odds,
+    forecasts_of,
+    reliability,
+)
+from models.judging.trade_offs import AtScore, Cheapest, cheapest, trade_offs
+from models.labelled.chip_dataset import Chips, load_chips
 from models.labelled.class_of_labels import named_class
+from models.patches.chips_page import RankedChips, chips_page
 from models.patches.figures import patch_figures
+from models.patches.operating import land_table, operate_patches, place_numbers
 from models.patches.training import out_of_fold_folder, read_out_of_fold
 from models.weights import Figure
 from tiles.errors import DatasetError
+from tiles.files import write_text
 
 
 class ChipsReport(BaseModel):
@@ -21,7 +34,14 @@ class ChipsReport(BaseModel):
         dataset: Name of the dataset.
         version: Of the weights made from it.
         site_class: Class of the sites.
+        licence: Of the weights.
+        prevalence_per_1000km2: Density of sites that calibration and costs hold for.
+        threshold: Of the greatest F1 at that density; chosen on the same scores.
         figures: Against hard negatives and against random land, in all and by fold.
+        calibration: By fold and of all, with the curve that the other folds give; sites against
+            random land.
+        at_scores: What several thresholds would give on random land.
+        cheapest: The thresholds of least cost there.
         disclaimer: What the figures say nothing about.
     """
 
@@ -30,17 +50,34 @@ class ChipsReport(BaseModel):
     dataset: str
     version: str
     site_class: str
+    licence: str
+    prevalence_per_1000km2: float
+    threshold: float
     figures: tuple[Figure, ...]
+    calibration: dict[str, Reliability]
+    at_scores: tuple[AtScore, ...]
+    cheapest: tuple[Cheapest, ...]
     disclaimer: str
 
     def summary(self) -> str:
         """Some lines for people."""
         head = f"{self.dataset} {self.version}, galleries and places held out"
         lines = [f"  {f.name} {f.value:.3f} [{f.low:.3f}, {f.high:.3f}]" for f in self.figures]
+        lines += [f"  {name}: calibration {r}" for name, r in self.calibration.items()]
+        lines += [f"  {at}" for at in (*self.at_scores, *self.cheapest)]
         return "\n".join([head, *lines, self.disclaimer])
 
 
-def chips_report(dataset: Path, data_root: Path) -> ChipsReport:
+@dataclass(frozen=True)
+class JudgedChips:
+    """The record, and what it was made from."""
+
+    record: ChipsReport
+    chips: Chips
+    scores: pd.DataFrame
+
+
+def judge_chips(dataset: Path, data_root: Path) -> JudgedChips:
     """Report on the tables that trainings of the folds left in the folder named after the file.
 
     Raises:
@@ -54,10 +91,48 @@ def chips_report(dataset: Path, data_root: Path) -> ChipsReport:
             "trainings of all folds wrote there, `kilnlight train --fold`."
         )
     site_class = named_class(chips.file.site_class, dataset)
-    return ChipsReport(
+    threshold = operate_patches(scores, chips, site_class).threshold
+    prevalence = site_class.prevalence_per_1000km2
+    table = land_table(scores, chips)
+    record = ChipsReport(
         dataset=chips.file.name,
         version=chips.file.version,
         site_class=site_class.name,
+        licence=chips.file.licence,
+        prevalence_per_1000km2=prevalence,
+        threshold=threshold,
         figures=tuple(patch_figures(scores, chips)),
+        calibration=_calibration(table, prevalence),
+        at_scores=trade_offs(table, threshold, prevalence),
+        cheapest=cheapest(table, prevalence),
         disclaimer=site_class.disclaimer,
     )
+    return JudgedChips(record, chips, scores)
+
+
+def _calibration(table: pd.DataFrame, prevalence_per_1000km2: float) -> dict[str, Reliability]:
+    log_odds = crossfitted_log_odds(table, prevalence_per_1000km2)
+    # random land stands in the table once for every network, and is one place all the same
+    forecasts = replace(forecasts_of(table, log_odds), place=place_numbers(table))
+    found = {}
+    for fold in [*sorted(table["fold"].unique()), "all"]:
+        here = (table["fold"] == fold).to_numpy() | (fold == "all")
+        figures = reliability(forecasts[here], prevalence_per_1000km2)
+        if figures is not None:
+            found[fold] = figures
+    return found
+
+
+def write_judged_chips(judged: JudgedChips, folder: Path) -> tuple[Path, ...]:
+    """Write `held_out.json` and `held_out.html` into a folder.
+
+    Returns:
+        The files.
+    """
+    record = judged.record
+    title = f"{record.dataset} {record.version}"
+    ranked = RankedChips.of(judged.scores, judged.chips)
+    page = chips_page(title, record.licence, record.threshold, record.figures, ranked)
+    paths = write_report(record, folder), folder / "held_out.html"
+    write_text(paths[1], page)
+    return paths

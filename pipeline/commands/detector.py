@@ -1,15 +1,12 @@
 """`kilnlight train`, `evaluate` and `labels`: the detector, how good it is, and its labels."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.commands.options import Quiet
 from tiles.errors import ConfigError
-
-if TYPE_CHECKING:
-    from models.patches.report import ChipsReport
 
 
 def train(
@@ -83,6 +80,9 @@ def adapt(
     site_class: Annotated[
         str | None, typer.Option("--class", help="Class that own weights find, or its .toml file.")
     ] = None,
+    imagery_licence: Annotated[
+        str | None, typer.Option(help="Licence of the scenes, e.g. CC-BY-NC-4.0.")
+    ] = None,
     data: Annotated[Path, typer.Option(help="Folder that the dataset's paths start from.")] = Path(
         "../shared/data"
     ),
@@ -107,6 +107,7 @@ def adapt(
         weights=weights,
         fold=fold,
         site_class=site_class,
+        imagery_licence=imagery_licence,
         data_root=data,
         rounds=rounds,
         steps=steps,
@@ -199,11 +200,15 @@ def evaluate(
         if out is not None:
             typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
-    from models.judging.held_out import held_out_report, write_report
     from models.labelled.chip_dataset import is_chips_file
 
-    if out_of_fold or is_chips_file(truth):
-        report = _chips_report(truth, data, weights, fold) or held_out_report(truth)
+    if is_chips_file(truth):
+        _evaluate_chips(truth, data, out, given=weights is not None or fold is not None)
+        return
+    if out_of_fold:
+        from models.judging.held_out import held_out_report, write_report
+
+        report = held_out_report(truth)
         typer.echo(report.summary())
         if out is not None:
             typer.echo(f"Wrote {write_report(report, out)}.")
@@ -220,21 +225,19 @@ def evaluate(
         typer.echo(f"Wrote {', '.join(map(str, write_assessment(assessed, out)))}.")
 
 
-def _chips_report(
-    dataset: Path, data: Path, weights: Path | None, fold: str | None
-) -> "ChipsReport | None":
-    """What the folds of labelled chips say; None where the dataset is one of boxes."""
-    from models.labelled.chip_dataset import is_chips_file
-    from models.patches.report import chips_report
+def _evaluate_chips(dataset: Path, data: Path, out: Path | None, given: bool) -> None:
+    """What the folds of labelled chips say; `given` where weights or a fold were named."""
+    from models.patches.report import judge_chips, write_judged_chips
 
-    if not is_chips_file(dataset):
-        return None
-    if weights is not None or fold is not None:
+    if given:
         raise ConfigError(
             f"{dataset} holds chips labelled as a whole: they are judged by what the trainings of "
             "all folds wrote, so leave out --weights and --fold."
         )
-    return chips_report(dataset, data)
+    judged = judge_chips(dataset, data)
+    typer.echo(judged.record.summary())
+    if out is not None:
+        typer.echo(f"Wrote {', '.join(map(str, write_judged_chips(judged, out)))}.")
 
 
 labels_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -259,6 +262,9 @@ def audit_labels(
     notes: Annotated[
         bool, typer.Option(help="Leave out what the dataset's label notes say already.")
     ] = True,
+    site_class: Annotated[
+        str | None, typer.Option("--class", help="Class of a folder's labels, or its .toml file.")
+    ] = None,
 ) -> None:
     """Rank suspected label errors by disagreement with predictions made out of fold.
 
@@ -267,6 +273,6 @@ def audit_labels(
     from models.judging.label_audit import AuditQuestion, write_audit
     from models.judging.label_audit import audit_labels as audit
 
-    found = audit(AuditQuestion(dataset, data, tuple(predictions), notes))
+    found = audit(AuditQuestion(dataset, data, tuple(predictions), notes, site_class))
     files = ", ".join(map(str, write_audit(found, out)))
     typer.echo(f"{len(found.suspects)} labels and detections ranked; wrote {files}.")

@@ -362,3 +362,17 @@ def test_the_command_adapts_and_says_where_to_look(scene: Path, start: Path) -> 
     code, said = kilnlight("adapt", scene, "--weights", "gold_mine", "--out", out, *few)
     assert code == 2
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("own", "licence"),
+    [("CC-BY-NC-4.0", "CC0-1.0 AND CC-BY-NC-4.0"), ("CC-BY-4.0", "CC0-1.0"), (None, "CC0-1.0")],
+)
+def test_the_card_names_the_licence_of_scenes_that_forbid_commercial_use(
+    own: str | None, licence: str, scene: Path, start: Path, tmp_path: Path, quick: None
+) -> None:
+    loaded, out = load_weights(start), tmp_path / "own.safetensors"
+    free = loaded.card.model_copy(update={"licence": "CC0-1.0"})
+    save_weights(start, free, loaded.tensors)
+    adapt(settings_of(scene, out, weights=start, rounds=1, steps=1, imagery_licence=own))
+    assert load_card(out).licence == licence

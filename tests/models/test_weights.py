@@ -54,6 +54,12 @@ def test_tensors_laid_out_channels_last_are_kept_as_they_are(tmp_path: Path) -> 
     assert (tmp_path / "strided.safetensors").read_bytes() == plain
 
 
+def test_weights_may_be_read_by_whoever_may_read_other_new_files(saved: Path) -> None:
+    beside = saved.with_name("beside")
+    beside.touch()
+    assert saved.stat().st_mode == beside.stat().st_mode
+
+
 def test_the_same_weights_give_the_same_bytes(saved: Path, tmp_path: Path) -> None:
     weights = make_weights()
     again = tmp_path / "again.safetensors"

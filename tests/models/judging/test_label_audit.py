@@ -138,3 +138,10 @@ def test_predictions_that_saw_the_labels_or_lie_elsewhere_are_refused(tmp_path: 
     elsewhere = prediction_table([simulated_picture(0)], [PixelBoxes.empty()], "west")
     with pytest.raises(DatasetError, match="No prediction lies"):
         find_suspects([simulated_picture(1)], elsewhere, 100.0, 1)
+
+
+def test_a_class_that_does_not_fit_the_labels_is_refused(tmp_path: Path) -> None:
+    dataset = write_tiles(tmp_path)
+    question = AuditQuestion(dataset, tmp_path, (predictions_for(dataset),), site_class="gold_mine")
+    with pytest.raises(DatasetError, match="labels of the class 'brick_kiln', not 'gold_mine'"):
+        audit_labels(question)

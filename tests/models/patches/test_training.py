@@ -15,7 +15,7 @@ from models.labelled.chip_dataset import load_chips
 from models.patches.figures import HARD, RANDOM
 from models.patches.fitting import PatchRecipe, augment_chips, fit_patches, score_chips
 from models.patches.operating import operate_patches
-from models.patches.report import chips_report
+from models.patches.report import judge_chips
 from models.patches.training import read_out_of_fold, train_patches
 from models.site_class import load_site_class
 from models.training import TrainSettings
@@ -113,9 +113,10 @@ def test_folds_fill_the_card_of_the_weights_trained_on_all(
     before = out.read_bytes()
     train_patches(settings(out))
     assert out.read_bytes() == before
-    report = chips_report(dataset, tmp_path)
+    report = judge_chips(dataset, tmp_path).record
     judged = {figure.name: figure.value for figure in report.figures}
     assert judged.items() <= figures.items()  # the card has them, and those at the threshold
+    assert report.threshold == card.threshold
     assert "labour conditions not assessed" in report.summary()
     (folder / "late.chips.csv").unlink()
     with pytest.raises(DatasetError, match="lacks the scores of fold 'late', seed 0"):
@@ -126,7 +127,7 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path)
     plain = TrainSettings(dataset=dataset, out=tmp_path / "w.safetensors", data_root=tmp_path)
     with pytest.raises(DatasetError, match=r"holds no \.chips\.csv: chips are judged by"):
-        chips_report(dataset, tmp_path)
+        judge_chips(dataset, tmp_path)
     with pytest.raises(DatasetError, match="no fold 'middle': it has early, late"):
         train_patches(plain.model_copy(update={"fold": "middle"}))
     with pytest.raises(
