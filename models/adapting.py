@@ -34,6 +34,7 @@ from models.labelled.dataset import Dataset, Source, load_dataset
 from models.labelled.dataset_file import SimulationSource
 from models.labelled.sources import simulated_pictures
 from models.labelled.unlabelled import unlabelled_scenes
+from models.licences import forbids_commerce
 from models.site_class import SiteClass, load_site_class
 from models.training import default_recipe
 from models.weights import (
@@ -200,10 +201,12 @@ def _dataset(settings: AdaptSettings) -> Dataset | None:
         raise ConfigError(
             f"{path} states the licences of its imagery: leave out --imagery-licence."
         )
-    dataset = load_dataset(path, settings.data_root, settings.fold, simulate=False)
-    if len(settings.imagery) > 1 or not dataset.test:
-        raise DatasetError(f"Of {path} only what one fold holds out is adapted to: give --fold.")
-    return dataset
+    if len(settings.imagery) > 1 or settings.fold is None:
+        raise DatasetError(
+            f"Of {path} only what one fold holds out is adapted to: give --fold, and nothing else "
+            "to adapt to."
+        )
+    return load_dataset(path, settings.data_root, settings.fold, simulate=False)
 
 
 def _class(settings: AdaptSettings, card: WeightsCard, dataset: Dataset | None) -> SiteClass:
@@ -351,14 +354,14 @@ def _card(plan: _Plan, dataset: Dataset | None) -> WeightsCard:
 
 def _licence(start: WeightsCard, dataset: Dataset | None, of_scenes: str | None) -> str:
     """That of the start, and of imagery that allows no commercial use."""
-    if "NC" in start.licence:
-        return start.licence
     if dataset is None:
         theirs = {of_scenes or ""}
     else:
         regions = {picture.region for picture in dataset.test}
         theirs = {source.licence for source in dataset.file.sources if source.region in regions}
-    return " AND ".join([start.licence, *sorted(name for name in theirs if "-NC" in name)])
+    named = start.licence.lower()
+    more = sorted(n for n in theirs if forbids_commerce(n) and n.lower() not in named)
+    return " AND ".join([start.licence, *more])
 
 
 def _score(plan: _Plan, card: WeightsCard, dataset: Dataset, tensors: Tensors) -> None:

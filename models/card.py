@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from models.licences import forbids_commerce
 from models.site_class import SiteClass
 from models.weights import Figure, PatchShape, WeightsCard
 
+# Behind a region's name, where its figures are those of trainings that held all of it out.
+NEVER_SEEN = ", a region never seen"
 # Below the figures: what they are of, and what flatters them.
 MEASURED = (
     "Measured on places that the training in question never saw, split by place and never at "
@@ -113,7 +116,7 @@ def _use(site_class: SiteClass) -> str:
 
 def _licence(card: WeightsCard) -> str:
     words = f"The weights are {card.licence}."
-    if "NC" in card.licence:
+    if forbids_commerce(card.licence):
         words += " NC: no commercial use, because imagery or labels they learnt from allow none."
     if card.adapted_to:
         words += (
@@ -193,10 +196,12 @@ def _probabilities(card: WeightsCard) -> str:
     c = card.calibration
     if not c.n_true:
         return "Not calibrated: nothing was held out, so probabilities are a placeholder."
+    within = [figure for figure in card.figures if NEVER_SEEN not in figure.name]
+    seeds = ", all seeds together" if any(f.seed_spread is not None for f in within) else ""
     words = (
         f"log-odds of P = {c.intercept:.2f} + {c.slope:.2f} x log-odds of the score, fitted on "
-        f"{c.n_true} detections of a site and {c.n_false} others in places not trained on, for "
-        f"land with {c.prevalence_per_1000km2:g} sites per 1,000 km2. At the threshold "
+        f"{c.n_true} detections of a site and {c.n_false} others in places not trained on{seeds}, "
+        f"for land with {c.prevalence_per_1000km2:g} sites per 1,000 km2. At the threshold "
         f"{card.recall.mean:.0%} of sites are found (95 % interval {card.recall.low:.0%} to "
         f"{card.recall.high:.0%})."
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.calibration import Calibration
-from models.card import card_markdown
+from models.card import NEVER_SEEN, card_markdown
 from models.detector import Detector, Precision, halo_px, resolve_precision
 from models.fitting.checkpoint import Mistakes, load_checkpoint
 from models.fitting.curves import write_curves
@@ -41,6 +41,7 @@ from models.judging.out_of_fold import figures_of_table
 from models.judging.scoring import find_mistakes, read_scores
 from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
+from models.licences import forbids_commerce
 from models.network import STRIDE, KilnNet
 from models.site_class import SiteClass
 from models.weights import (
@@ -63,8 +64,6 @@ GSD_M = 10.0
 MINING_THRESHOLD = 0.15
 # Where nothing was held out nothing is known; a card must still say something safe.
 UNKNOWN_THRESHOLD = 0.3
-# Behind a region's name, where its figures are those of trainings that held all of it out.
-NEVER_SEEN = ", a region never seen"
 # A third of the rate from nothing: the network keeps what it knows, and still learns a new region.
 GENTLE_RATE = 1e-3
 # Patches from which `fit_familiarity` describes a source.
@@ -192,10 +191,11 @@ def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRe
 
 def _plan(settings: TrainSettings) -> _Plan:
     device = training_device(settings.device)
+    # before minutes of reading
+    start = load_weights(find_weights(settings.start)) if settings.start is not None else None
     dataset = load_dataset(
         settings.dataset, settings.data_root, settings.fold, reviewed=settings.labels
     )
-    start = load_weights(find_weights(settings.start)) if settings.start is not None else None
     dataset, site_class = _with_class(dataset, settings)
     if start is not None:
         _check_start(start.card, dataset, site_class)
@@ -233,7 +233,7 @@ def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) ->
             f"{start.name} finds {start.site_class}, and {dataset.file.name} teaches "
             f"{site_class.name}: start from weights of that class."
         )
-    if "NC" in start.licence and "NC" not in dataset.file.licence:
+    if forbids_commerce(start.licence) and not forbids_commerce(dataset.file.licence):
         raise DatasetError(
             f"{start.name} is {start.licence}, so weights that go on from it cannot be "
             f"{dataset.file.licence}: change the dataset file's licence; a folder needs one."

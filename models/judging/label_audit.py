@@ -92,15 +92,10 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
 
     Raises:
         ConfigError: There is no such class.
-        DatasetError: The predictions cannot be read, were not made out of fold, or are about other
-            pictures; or the dataset names another class.
+        DatasetError: The predictions cannot be read, are none, are of one training twice, were not
+            made out of fold, or are about other pictures; or the dataset names another class.
     """
-    table = pd.concat([read_predictions(path) for path in question.predictions], ignore_index=True)
-    if (table["fold"] == "").any():
-        raise DatasetError(
-            "Some predictions come from a training without a fold, which had seen the labels: "
-            "train with --fold and hand over what it writes beside its weights."
-        )
+    table = _out_of_fold(question.predictions)
     parts: list[pd.DataFrame] = []
     pictures: dict[tuple[str, str], Picture] = {}
     boxes: dict[tuple[str, str], PixelBoxes] = {}
@@ -120,6 +115,27 @@ def audit_labels(question: AuditQuestion) -> LabelAudit:
     ranked = suspects.sort_values(order, ascending=[False, True, True, True], kind="stable")
     ranked = ranked.assign(rank=np.arange(1, len(ranked) + 1)).reset_index(drop=True)
     return LabelAudit(ranked[list(SUSPECT_COLUMNS)], pictures, boxes)
+
+
+def _out_of_fold(paths: Sequence[Path]) -> pd.DataFrame:
+    """The tables of several trainings, joined."""
+    tables = [read_predictions(path) for path in paths]
+    table = pd.concat(tables, ignore_index=True)
+    if (table["fold"] == "").any():
+        raise DatasetError(
+            "Some predictions come from a training without a fold, which had seen the labels: "
+            "train with --fold and hand over what it writes beside its weights."
+        )
+    if table.empty:
+        raise DatasetError(f"{paths[0]} holds no prediction: nothing can be said of the labels.")
+    # a second detection on a site would be taken for one without a label
+    trainings = pd.concat([t[["fold", "seed"]].drop_duplicates() for t in tables])
+    if trainings.duplicated().any():
+        fold, seed = trainings[trainings.duplicated()].iloc[0]
+        raise DatasetError(
+            f"Two tables of predictions are of the fold {fold!r}, seed {seed}: give one of them."
+        )
+    return table
 
 
 def find_suspects(

@@ -25,6 +25,7 @@ PREDICTION_COLUMNS = (
     "fold",
     "seed",
 )
+NAMES = ("picture", "place", "fold")
 
 
 def prediction_table(
@@ -82,7 +83,8 @@ def read_predictions(path: Path) -> pd.DataFrame:
         DatasetError: It is missing, unreadable, or has other columns or impossible values.
     """
     try:
-        table = pd.read_csv(path, keep_default_na=False)
+        # names stay as they are written: a tile may be called 0012
+        table = pd.read_csv(path, keep_default_na=False, dtype=dict.fromkeys(NAMES, str))
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"The predictions {path} cannot be read ({error}): `kilnlight train DATASET --fold "
@@ -91,14 +93,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
     missing = [name for name in PREDICTION_COLUMNS if name not in table]
     if missing:
         raise DatasetError(f"{path} has no column {missing[0]!r}: its columns are {list(table)}.")
-    numbers = table[["x_px", "y_px", "score"]].apply(pd.to_numeric, errors="coerce")
-    wrong = numbers.isna().any(axis=1) | ~numbers["score"].between(0, 1)
+    columns = [name for name in PREDICTION_COLUMNS if name not in NAMES]
+    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
+    finite = np.isfinite(numbers.to_numpy(float)).all(axis=1)
+    wrong = ~finite | ~numbers["score"].between(0, 1)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise DatasetError(
-            f"{path}, line {row + 2}: x_px, y_px and score must be numbers, the score from 0 to 1."
+            f"{path}, line {row + 2}: {', '.join(columns)} must be numbers, the score from 0 to 1."
         )
-    return table[list(PREDICTION_COLUMNS)].astype({"picture": str, "place": str, "fold": str})
+    return table[list(PREDICTION_COLUMNS)]
 
 
 def boxes_on(picture: Picture, table: pd.DataFrame) -> PixelBoxes:

@@ -370,15 +370,17 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
     """Tables of out-of-fold scores, joined.
 
     Raises:
-        DatasetError: A table is missing or has other columns.
+        DatasetError: A table is missing, unreadable, or has other columns or other than numbers.
     """
     frames = []
     for path in paths:
-        if not path.is_file():
+        try:
+            frame = pd.read_csv(path, keep_default_na=False)
+            frame.drop(columns=["place", "region", "fold"], errors="ignore").astype(float)
+        except (OSError, ValueError) as error:
             raise DatasetError(
-                f"There are no out-of-fold scores at {path}: train the held-out datasets first."
-            )
-        frame = pd.read_csv(path, keep_default_na=False)
+                f"There are no out-of-fold scores at {path} ({error}): train the held-out datasets."
+            ) from error
         if tuple(frame.columns) == FIRST_COLUMNS:
             frame = _of_first_columns(frame)
         if tuple(frame.columns) != SCORE_COLUMNS:

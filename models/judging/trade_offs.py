@@ -58,8 +58,9 @@ class Cheapest(BaseModel):
     cost_per_1000km2: float
 
     def __str__(self) -> str:
+        price = f"{self.price} false alarm{'s' if self.price > 1 else ''}"
         return (
-            f"where a missed site costs {self.price} false alarms: score above "
+            f"where a missed site costs {price}: score above "
             f"{self.threshold:.2f} is cheapest ({self.cost_per_1000km2:.1f} per 1,000 km2)"
         )
 

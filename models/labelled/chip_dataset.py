@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labelled.formats.npz import UNREADABLE, named
+from models.licences import UNSTATED, forbids_commerce
 from models.patches.network import COARSEST_PX
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
@@ -78,7 +79,9 @@ class ChipsFile(_Frozen):
     @model_validator(mode="after")
     def _licence_allows(self) -> Self:
         source = self.labelled_chips
-        if "-NC" in source.licence and "-NC" not in self.licence:
+        if source.licence == UNSTATED:
+            raise ValueError(f"{source.credit} states no licence: nothing may be trained on it")
+        if forbids_commerce(source.licence) and not forbids_commerce(self.licence):
             raise ValueError(
                 f"{source.credit} is {source.licence}, so weights trained on it cannot be "
                 f"{self.licence}"
@@ -94,7 +97,7 @@ class Chips:
         file: What was asked for.
         pixels: (n, band, side, side), uint8.
         is_site: (n,).
-        place: (n,) number of the place shown.
+        place: (n,) number of the place shown, from 0 without gaps.
         fold: (n,) index into `file.folds`, -1 for random land.
     """
 
@@ -113,6 +116,10 @@ class Chips:
     def random_land(self) -> Bools:
         """Chips drawn at random over the land, shape (n,)."""
         return np.asarray(self.fold < 0)
+
+    def scored_by(self, fold: int) -> Ints:
+        """Numbers of the chips that networks of a fold never see: its own, and random land."""
+        return np.flatnonzero((self.fold == fold) | self.random_land).astype(np.int64)
 
     def trained_on(self, held_out: int | None = None) -> Bools:
         """Chips to train on when a fold is held out: no gallery and no place is shared with it.
@@ -182,6 +189,11 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"{path} has chips of shape {x.shape[1:]} and type {x.dtype}: (side, side, 3) and "
             f"uint8 are needed, the side a multiple of {COARSEST_PX} px."
         )
+    if arrays["y"].ndim != 1 or arrays["gallery"].ndim != 1:
+        raise DatasetError(
+            f"{path} has `y` of shape {arrays['y'].shape} and `gallery` of shape "
+            f"{arrays['gallery'].shape}: one value a chip is needed."
+        )
     if not np.isin(arrays["y"], (0, 1)).all():
         raise DatasetError(f"{path} has labels `y` other than 0 and 1: 1 is a chip with a site.")
     if len(x) == 0 or len(arrays["y"]) != len(x) or len(arrays["gallery"]) != len(x):
@@ -203,7 +215,7 @@ def _places(dataset: Path, table: Path | None, n: int) -> Ints:
         raise DatasetError(f"{path} has no readable column `place` ({error}): mend it.") from error
     if len(places) != n:
         raise DatasetError(f"{path} has {len(places)} rows for {n} chips: one a chip is needed.")
-    return places
+    return np.unique(places, return_inverse=True)[1].astype(np.int64)
 
 
 def _folds(galleries: list[str], file: ChipsFile, path: Path) -> Ints:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.chips import Picture, PixelRect
+from models.labelled.chip_dataset import is_chips_file
 from models.labelled.dataset_file import AnySource, DatasetFile, read_dataset_file
 from models.labelled.dataset_folder import AUTOMATIC_FOLD, automatic_fold, describe_folder
 from models.labelled.formats.reviewed import read_reviewed, read_reviewed_imagery
@@ -24,6 +25,7 @@ from models.labelled.sources import (
     read_sources,
     simulated_pictures,
 )
+from models.licences import forbids_commerce
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
 
@@ -115,14 +117,21 @@ def load_dataset(
     Raises:
         DatasetError: Something is missing, wrong or empty, or training and test share a place.
     """
+    if is_chips_file(path):
+        raise DatasetError(
+            f"{path} holds chips labelled as a whole, of which only `kilnlight train` and "
+            "`kilnlight evaluate` know what to do: name a dataset file of sites in images."
+        )
     if path.suffix == ".toml":
         file = read_dataset_file(path)
+        _check_fold(file, fold, path)  # before minutes of reading
         read = read_sources(file, path.parent, data_root, fold is not None, notes)
     else:
         file = describe_folder(path)
         read = read_sources(file, path.parent, Path(), True, notes)
         file = file.model_copy(update={"folds": automatic_fold(read.regions(), path)})
         fold = fold or AUTOMATIC_FOLD
+        _check_fold(file, fold, path)
     dataset = _divide(file, path.parent, fold or "", read, _held(file, fold, read.regions(), path))
     if reviewed is not None:
         dataset = _with_reviewed(dataset, reviewed)
@@ -135,12 +144,15 @@ def load_dataset(
     return dataset
 
 
+def _check_fold(file: DatasetFile, name: str | None, path: Path) -> None:
+    if name is not None and name not in file.folds:
+        known = ", ".join(file.folds) or "none"
+        raise DatasetError(f"{path} has no fold {name!r}: its folds are {known}.")
+
+
 def _held(file: DatasetFile, name: str | None, regions: dict[str, str], path: Path) -> _Held:
     if name is None:
         return _Held()
-    if name not in file.folds:
-        known = ", ".join(file.folds) or "none"
-        raise DatasetError(f"{path} has no fold {name!r}: its folds are {known}.")
     test = _matching(file.folds[name].test, regions, path)
     validate = _matching(file.folds[name].validate_, regions, path)
     if shared := sorted(test & validate):
@@ -286,7 +298,7 @@ def _with_reviewed(dataset: Dataset, folder: Path) -> Dataset:
         DatasetError: The folder cannot be used, or its licence forbids the weights' own.
     """
     imagery = read_reviewed_imagery(folder)
-    if "-NC" in imagery.licence and "-NC" not in dataset.file.licence:
+    if forbids_commerce(imagery.licence) and not forbids_commerce(dataset.file.licence):
         raise DatasetError(
             f"{folder} holds labels on pixels under {imagery.licence}, so weights trained on them "
             f"cannot be {dataset.file.licence}: change the dataset file's licence."

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labelled.formats.tiles import TileFormat
 from models.labelled.places import BLOCK_M
+from models.licences import UNSTATED, forbids_commerce
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
 from tiles.settings_file import read_settings
@@ -216,11 +217,11 @@ class DatasetFile(_Frozen):
     @model_validator(mode="after")
     def _licences_allow(self) -> Self:
         for source in self.trained_sources:
-            if source.licence == "none stated":
+            if source.licence == UNSTATED:
                 raise ValueError(
                     f"{source.credit} states no licence: set evaluation_only, or leave it out"
                 )
-            if "-NC" in source.licence and "-NC" not in self.licence:
+            if forbids_commerce(source.licence) and not forbids_commerce(self.licence):
                 raise ValueError(
                     f"{source.credit} is {source.licence}, so weights trained on it cannot be "
                     f"{self.licence}"

@@ -84,8 +84,11 @@ def chips_page(
     side_m = ranked.chips.pixels.shape[2] * GSD_M
     lead = (
         "What networks that never saw a chip's place found, missed and took for a site at a "
-        f"threshold of {threshold:.2f}, each chip {side_m:.0f} m wide."
+        f"threshold of {threshold:.2f}, which was chosen on the same scores. Each chip is "
+        f"{side_m:.0f} m wide."
     )
+    source = ranked.chips.file.labelled_chips
+    notice = f"{NOTICE.format(licence=licence)} Pictures: {source.credit} ({source.licence})."
     rows = tuple((f.name, f"{f.value:.3f}", f"{f.low:.3f} to {f.high:.3f}") for f in figures)
     table = Table("Figures", ("", "value", "95 % interval"), rows)
-    return picture_page(title, lead, NOTICE.format(licence=licence), [table], sections)
+    return picture_page(title, lead, notice, [table], sections)

@@ -139,30 +139,35 @@ def read_out_of_fold(dataset: Path, chips: Chips) -> pd.DataFrame | None:
     """Scores of all folds and seeds; None where there are none.
 
     Raises:
-        DatasetError: A table is not one, or those of a fold or seed are missing.
+        DatasetError: A table is not one, those of a fold or seed are missing or there twice, or
+            one scores other chips than its fold keeps out.
     """
     folder = out_of_fold_folder(dataset)
     paths = sorted(folder.glob("*.chips.csv")) if folder.is_dir() else []
     if not paths:
         return None
-    parts = [_read_scores(path) for path in paths]
-    scores = pd.concat(parts, ignore_index=True)
+    scores = pd.concat([_read_scores(path) for path in paths], ignore_index=True)
     seen = set(zip(scores["fold"], scores["seed"], strict=True))
-    seeds = {seed for _, seed in seen}
     for name in chips.fold_names:
-        for seed in sorted(seeds):
+        for seed in sorted({seed for _, seed in seen} or {0}):
             if (name, seed) not in seen:
                 raise DatasetError(
                     f"{folder} lacks the scores of fold {name!r}, seed {seed}: train it with "
                     f"--fold {name} --seed {seed}."
                 )
-    if scores["chip"].max() >= len(chips.pixels):
-        raise DatasetError(f"{folder} scores chips that {dataset} does not have: remove it.")
+    for (fold, seed), table in scores.groupby(["fold", "seed"], dropna=False):
+        known = fold in chips.fold_names
+        kept_out = chips.scored_by(chips.fold_names.index(str(fold))) if known else ()
+        if not np.array_equal(np.sort(table["chip"]), kept_out):
+            raise DatasetError(
+                f"{folder} does not score each chip that the fold {fold!r} of {dataset} keeps out "
+                f"once (seed {seed}): remove its tables and train that fold again."
+            )
     return scores
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
-    frame = read_csv(path, CHIP_COLUMNS)
+    frame = read_csv(path, CHIP_COLUMNS, text=("fold",))
     if tuple(frame.columns) != CHIP_COLUMNS:
         raise DatasetError(f"{path} has the columns {list(frame)}, not {list(CHIP_COLUMNS)}.")
     numbers(frame, ("chip", "seed", "logit"), path, blank=False)  # refuses what is none
@@ -228,7 +233,7 @@ def _draft(chips: Chips, site_class: SiteClass, shape: PatchShape, sha256: str) 
 
 def _write_held_out(weights: LoadedWeights, chips: Chips, fold: int, seed: int, out: Path) -> None:
     """Score what was held out, with tensors as they will be saved."""
-    index = np.flatnonzero((chips.fold == fold) | chips.random_land)
+    index = chips.scored_by(fold)
     logits = score_chips(_network(weights), chips.pixels[index])
     table = pd.DataFrame(
         {

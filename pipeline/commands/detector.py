@@ -1,5 +1,6 @@
 """`kilnlight train`, `evaluate` and `labels`: the detector, how good it is, and its labels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -192,7 +193,10 @@ def evaluate(
 
     The page of pictures shows imagery under the imagery's own licence: it stays beside the run.
     """
+    of_weights = {"--weights": weights, "--against": against, "--class": site_class, "--fold": fold}
     if run_folder is not None:
+        why = f"--run judges what stands in {run_folder}"
+        _refuse(why, of_weights | {"--out-of-fold": out_of_fold or None})
         from pipeline.scoring import Bounds, assess_run, write_evaluation
 
         found = assess_run(run_folder, truth, Bounds.parse(bounds) if bounds else None)
@@ -200,12 +204,16 @@ def evaluate(
         if out is not None:
             typer.echo(f"Wrote {write_evaluation(found, out)}.")
         return
+    _refuse("Only a run is judged within bounds", {"--bounds": bounds})
     from models.labelled.chip_dataset import is_chips_file
 
     if is_chips_file(truth):
-        _evaluate_chips(truth, data, out, given=weights is not None or fold is not None)
+        why = "chips labelled as a whole are judged by what the trainings of all folds wrote"
+        _refuse(f"{truth}: {why}", of_weights)
+        _evaluate_chips(truth, data, out)
         return
     if out_of_fold:
+        _refuse(f"--out-of-fold judges by the tables that {truth} names", of_weights)
         from models.judging.held_out import held_out_report, write_report
 
         report = held_out_report(truth)
@@ -225,15 +233,21 @@ def evaluate(
         typer.echo(f"Wrote {', '.join(map(str, write_assessment(assessed, out)))}.")
 
 
-def _evaluate_chips(dataset: Path, data: Path, out: Path | None, given: bool) -> None:
-    """What the folds of labelled chips say; `given` where weights or a fold were named."""
+def _refuse(why: str, options: Mapping[str, object]) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        ConfigError: One of them is given, which is to say not None.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(f"{why}: leave out {', '.join(given)}.")
+
+
+def _evaluate_chips(dataset: Path, data: Path, out: Path | None) -> None:
+    """What the folds of labelled chips say."""
     from models.patches.report import judge_chips, write_judged_chips
 
-    if given:
-        raise ConfigError(
-            f"{dataset} holds chips labelled as a whole: they are judged by what the trainings of "
-            "all folds wrote, so leave out --weights and --fold."
-        )
     judged = judge_chips(dataset, data)
     typer.echo(judged.record.summary())
     if out is not None:

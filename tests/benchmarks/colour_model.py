@@ -108,13 +108,16 @@ def feature_strips(picture: Picture, shape: NetworkShape) -> Iterator[tuple[int,
 def pixel_features(picture: Picture, shape: NetworkShape) -> Floats:
     """Normalised colours, their means and their deviations in windows, (feature, y, x).
 
-    The normalisation is the detector's, so that what differs between the two is shape alone.
+    The normalisation is the detector's, so that what differs between the two is shape alone. Of
+    more than three bands every three share a deviation, as red, green and blue do.
     """
-    x, usable = to_tensors(picture.pixels, picture.usable, 3)
+    normalised = []
     with torch.inference_mode():
-        z = normalise(x, usable, shape)[0].numpy()
+        for first in range(0, len(picture.pixels), 3):
+            x, usable = to_tensors(picture.pixels[first : first + 3], picture.usable, 3)
+            normalised.append(normalise(x, usable, shape)[0].numpy())
     rows, cols = picture.usable.shape
-    bands = z[:, :rows, :cols].astype(np.float64)
+    bands = np.concatenate(normalised)[:, :rows, :cols].astype(np.float64)
     features = [*bands]
     for side in WINDOWS_PX:
         means = [uniform_filter(band, side) for band in bands]

@@ -294,7 +294,7 @@ def test_what_cannot_be_adapted_to_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="--fold goes with a dataset file"):
         refused(scene, fold="west")
     with pytest.raises(DatasetError, match="give --fold"):
-        refused(dataset)
+        adapt(settings_of(dataset, out, weights=start))  # before its imagery is looked for
     with pytest.raises(DatasetError, match="has no fold 'north'"):
         refused(dataset, fold="north")
     with pytest.raises(WeightsError, match="weights of another kind"):
@@ -365,14 +365,27 @@ def test_the_command_adapts_and_says_where_to_look(scene: Path, start: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("own", "licence"),
-    [("CC-BY-NC-4.0", "CC0-1.0 AND CC-BY-NC-4.0"), ("CC-BY-4.0", "CC0-1.0"), (None, "CC0-1.0")],
+    ("before", "own", "licence"),
+    [
+        ("CC0-1.0", "CC-BY-NC-4.0", "CC0-1.0 AND CC-BY-NC-4.0"),
+        ("CC0-1.0", "cc by-nc 4.0", "CC0-1.0 AND cc by-nc 4.0"),
+        ("CC0-1.0", "CC-BY-4.0", "CC0-1.0"),
+        ("CC0-1.0", None, "CC0-1.0"),
+        ("CC-BY-NC-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0 AND CC-BY-NC-SA-4.0"),
+        ("CC-BY-NC-4.0", "cc-by-nc-4.0", "CC-BY-NC-4.0"),
+    ],
 )
 def test_the_card_names_the_licence_of_scenes_that_forbid_commercial_use(
-    own: str | None, licence: str, scene: Path, start: Path, tmp_path: Path, quick: None
+    before: str,
+    own: str | None,
+    licence: str,
+    scene: Path,
+    start: Path,
+    tmp_path: Path,
+    quick: None,
 ) -> None:
     loaded, out = load_weights(start), tmp_path / "own.safetensors"
-    free = loaded.card.model_copy(update={"licence": "CC0-1.0"})
-    save_weights(start, free, loaded.tensors)
+    card = loaded.card.model_copy(update={"licence": before})
+    save_weights(start, card, loaded.tensors)
     adapt(settings_of(scene, out, weights=start, rounds=1, steps=1, imagery_licence=own))
     assert load_card(out).licence == licence

@@ -1,6 +1,8 @@
 """The model card for people says what the machine-readable one says."""
 
-from models.card import card_markdown
+import pytest
+
+from models.card import NEVER_SEEN, card_markdown
 from models.site_class import load_site_class
 from models.weights import Figure
 from tests.models.made_up_models import make_card
@@ -21,6 +23,18 @@ def test_the_card_carries_figures_licence_limits_and_the_disclaimer() -> None:
     assert "| licence of the weights | Apache-2.0 |" in text
     assert "worksite detected, labour conditions not assessed" in text
     assert "80% of sites are found (95 % interval 70% to 90%)" in text
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"),
+    [(None, "trained on, for land"), (0.02, "trained on, all seeds together, for land")],
+)
+def test_a_card_says_when_detections_of_several_seeds_are_counted(
+    spread: float | None, said: str
+) -> None:
+    figure = Figure(name="east: average precision", value=0.8, seed_spread=spread)
+    beyond = Figure(name=f"west{NEVER_SEEN}: average precision", value=0.4, seed_spread=0.1)
+    assert f"in places not {said}" in card_markdown(make_card(figures=(figure, beyond)), KILN)
 
 
 def test_a_card_without_held_out_places_says_so() -> None:

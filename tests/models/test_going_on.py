@@ -145,6 +145,16 @@ def test_a_start_that_saw_what_the_fold_holds_out_is_refused(tmp_path: Path) -> 
     assert train(again.model_copy(update={"start": on_fold})).is_file()
 
 
+def test_a_start_that_is_missing_is_said_before_imagery_is_read(tmp_path: Path) -> None:
+    dataset = write_tiles(tmp_path)
+    gone = tmp_path / "gone"
+    asked = TrainSettings(dataset=dataset, out=tmp_path / "on.safetensors", data_root=gone)
+    with pytest.raises(DatasetError, match="gone"):
+        train(asked)
+    with pytest.raises(WeightsError, match="no weights called 'nosuch'"):
+        train(asked.model_copy(update={"start": Path("nosuch")}))
+
+
 def test_a_start_may_be_named_like_other_weights(tmp_path: Path) -> None:
     settings = TrainSettings(
         dataset=write_tiles(tmp_path),

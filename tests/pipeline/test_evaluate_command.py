@@ -41,16 +41,31 @@ def test_chips_are_judged_by_what_their_folds_left(
     assert sorted(p.name for p in out.iterdir()) == ["held_out.html", "held_out.json"]
 
 
-@pytest.mark.parametrize("option", ["--weights", "--fold"])
-def test_weights_and_folds_are_not_asked_for_with_chips(
-    option: str,
+@pytest.mark.parametrize(
+    ("asked", "left_out"),
+    [
+        (["pits.toml", "--weights", "w.safetensors"], "--weights"),
+        (["pits.toml", "--fold", "early", "--against", "w.safetensors"], "--against, --fold"),
+        (["pits.toml", "--class", "gold_mine"], "--class"),
+        (["pits.toml", "--bounds", "1,2,3,4"], "--bounds"),
+        (["boxes.toml", "--out-of-fold", "--weights", "w.safetensors"], "--weights"),
+        (["boxes.toml", "--out-of-fold", "--fold", "early"], "--fold"),
+        (["boxes.toml", "--bounds", "1,2,3,4"], "--bounds"),
+        (["known.csv", "--run", "run", "--weights", "w.safetensors"], "--weights"),
+        (["known.csv", "--run", "run", "--out-of-fold"], "--out-of-fold"),
+    ],
+)
+def test_options_that_would_change_nothing_are_refused(
+    asked: list[str],
+    left_out: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dataset = write_dataset(tmp_path)
-    assert run(monkeypatch, str(dataset), option, "early") == 2
+    write_dataset(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, *asked) == 2
     said = capsys.readouterr().err
     assert said.startswith("kilnlight: ")
-    assert "leave out --weights and --fold" in said
+    assert said.endswith(f": leave out {left_out}.\n")
     assert said.count("\n") == 1

@@ -140,6 +140,18 @@ def test_predictions_that_saw_the_labels_or_lie_elsewhere_are_refused(tmp_path: 
         find_suspects([simulated_picture(1)], elsewhere, 100.0, 1)
 
 
+def test_predictions_that_say_nothing_or_say_it_twice_are_refused(tmp_path: Path) -> None:
+    dataset = write_tiles(tmp_path)
+    once = predictions_for(dataset)
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(once.read_bytes())
+    with pytest.raises(DatasetError, match="are of the fold 'west', seed 0: give one of them"):
+        audit_labels(AuditQuestion(dataset, tmp_path, (once, copy)))
+    copy.write_text(once.read_text().splitlines()[0] + "\n")
+    with pytest.raises(DatasetError, match=r"copy.csv holds no prediction"):
+        audit_labels(AuditQuestion(dataset, tmp_path, (copy,)))
+
+
 def test_a_class_that_does_not_fit_the_labels_is_refused(tmp_path: Path) -> None:
     dataset = write_tiles(tmp_path)
     question = AuditQuestion(dataset, tmp_path, (predictions_for(dataset),), site_class="gold_mine")

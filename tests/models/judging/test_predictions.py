@@ -46,6 +46,13 @@ def test_pictures_without_detections_give_a_table_without_rows(tmp_path) -> None
     assert tuple(read_predictions(tmp_path / "p.csv").columns) == PREDICTION_COLUMNS
 
 
+def test_names_stay_as_they_are_written(tmp_path) -> None:
+    table = prediction_table([simulated_picture(1)], [boxes((5, 5, 0.5))], "007")
+    write_predictions(table.assign(picture="0012", place="1e3"), tmp_path / "p.csv")
+    back = read_predictions(tmp_path / "p.csv")
+    assert back[["picture", "place", "fold"]].iloc[0].tolist() == ["0012", "1e3", "007"]
+
+
 def test_bad_tables_are_one_sentence(tmp_path) -> None:
     with pytest.raises(DatasetError, match="cannot be read"):
         read_predictions(tmp_path / "none.csv")
@@ -53,6 +60,10 @@ def test_bad_tables_are_one_sentence(tmp_path) -> None:
     write_predictions(table.drop(columns="score"), tmp_path / "p.csv")
     with pytest.raises(DatasetError, match="no column 'score'"):
         read_predictions(tmp_path / "p.csv")
+    for column, cell in (("x_px", np.inf), ("length_px", "long"), ("seed", "first")):
+        write_predictions(table.assign(**{column: [1.0, cell]}), tmp_path / "p.csv")
+        with pytest.raises(DatasetError, match="line 3"):
+            read_predictions(tmp_path / "p.csv")
     write_predictions(table.assign(score=[0.4, 1.4]), tmp_path / "p.csv")
     with pytest.raises(DatasetError, match="line 3"):
         read_predictions(tmp_path / "p.csv")

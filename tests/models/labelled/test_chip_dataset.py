@@ -45,6 +45,8 @@ def test_dataset_files_of_chips_are_told_from_others(tmp_path: Path) -> None:
         ("steps = 60", "colour = 1\nsteps = 60", "colour"),
         ("steps = 60", "steps = ", "is not TOML"),
         ("CC0-1.0", "CC-BY-NC-4.0", "cannot be Apache-2.0"),
+        ("CC0-1.0", "cc by-nc 4.0", "cannot be Apache-2.0"),
+        ("CC0-1.0", "none stated", "states no licence"),
         ('"chips.npz"', '"none.npz"', "no readable chips"),
         ('"places.csv"', '"none.csv"', "no readable column"),
         ('early = ["* 2019"]', 'early = ["pits 2019"]', "'roads 2019' into no fold"),
@@ -75,6 +77,8 @@ def test_wrong_files_are_said_in_one_sentence(
         ({"y": np.zeros(3, np.uint8)}, "3 labels"),
         ({"y": np.ones(60, np.uint8)}, "a site in random land"),
         ({"y": np.full(60, 2)}, "other than 0 and 1"),
+        ({"y": make_chips()["y"][:, None]}, r"`y` of shape \(60, 1\)"),
+        ({"gallery": make_chips()["gallery"][:, None]}, r"`gallery` of shape \(60, 1\)"),
         ({"gallery": np.full(60, 9)}, "groups of its chips 9 to 9 .* and names 5"),
         ({"gallery": np.full(60, 0.5)}, "whole numbers from 0"),
     ],
@@ -93,6 +97,17 @@ def test_a_table_of_places_must_have_a_row_a_chip(tmp_path: Path) -> None:
     (tmp_path / "places.csv").write_text("place\n1\n2\n")
     with pytest.raises(DatasetError, match="2 rows for 60 chips"):
         load_chips(path, tmp_path)
+
+
+def test_places_may_be_any_whole_numbers(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    before = load_chips(path, tmp_path).place
+    table = tmp_path / "places.csv"
+    numbers = [10**12 * (int(place) - 3) for place in table.read_text().split()[1:]]
+    table.write_text("\n".join(["place", *map(str, numbers)]))
+    place = load_chips(path, tmp_path).place
+    assert place.tolist() == before.tolist()
+    assert set(place) == set(range(59))  # two chips show one
 
 
 @pytest.mark.parametrize("part", [slice(2000), slice(-2000, None)])

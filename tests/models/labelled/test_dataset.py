@@ -169,6 +169,9 @@ def test_simulation_repeats_from_its_seed_and_can_be_left_out(data: Path) -> Non
         ("", None, "no labelled site to train on"),
         (EMPTY, None, "no labelled site to train on"),
         (TILES + FOLDS, "east", "no fold 'east': its folds are d1, to_land, west"),
+        # before any imagery is looked for
+        (TILES.replace("tiles/geotiff", "gone") + FOLDS, "east", "no fold 'east'"),
+        (TILES.replace("CC0-1.0", "cc by-nc 4.0"), None, "cannot be CC0-1.0"),
         (
             TILES + FOLDS,
             "d1",
@@ -181,6 +184,7 @@ def test_simulation_repeats_from_its_seed_and_can_be_left_out(data: Path) -> Non
             "place 'Land/1' in test and in validate",
         ),
         (TILES + 'colour = "red"\n', None, "tiles.0.colour"),
+        ("[labelled_chips]\n", None, "holds chips labelled as a whole"),
         (TILES.replace("CC0-1.0", "none stated"), None, "states no licence: set evaluation_only"),
         (TILES.replace("CC0-1.0", "CC-BY-NC-4.0"), None, "cannot be CC0-1.0"),
         (SCENE.replace("strips = 4", "strips = 5"), None, r"12\.8 km each, at least 15 km"),

@@ -1,5 +1,6 @@
 """Training on labelled chips: folds, then everything, then a card that says what the folds said."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import models.patches.training as patch_training
 from models.detection import ArrayWindow, PixelOrigin
 from models.detector import Detector
 from models.fitting.loop import Progress
-from models.labelled.chip_dataset import load_chips
+from models.labelled.chip_dataset import Chips, load_chips
 from models.patches.figures import HARD, RANDOM
 from models.patches.fitting import PatchRecipe, augment_chips, fit_patches, score_chips
 from models.patches.operating import operate_patches
@@ -21,6 +22,7 @@ from models.site_class import load_site_class
 from models.training import TrainSettings
 from models.weights import load_card, load_weights
 from tests.models.made_up_chips import (
+    DATASET,
     SMALL_PATCHES,
     dig,
     forest,
@@ -193,6 +195,56 @@ def test_tables_of_folds_must_be_tables_of_folds(tmp_path: Path) -> None:
     (tmp_path / "pits/early.chips.csv").write_text("chip,fold,seed,logit\n0,early,0,high\n")
     with pytest.raises(DatasetError, match=r"line 2, has 'high' in the column 'logit'"):
         read_out_of_fold(dataset, chips)
+    (tmp_path / "pits/early.chips.csv").write_text("chip,fold,seed,logit\n")
+    with pytest.raises(DatasetError, match="lacks the scores of fold 'early'"):
+        read_out_of_fold(dataset, chips)
+
+
+def rows_of(chips: Chips, fold: str) -> str:
+    number = chips.fold_names.index(fold)
+    index = np.flatnonzero((chips.fold == number) | chips.random_land)
+    return "".join(f"{chip},{fold},0,1.0\n" for chip in index)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fold"),
+    [
+        (lambda rows: rows + rows, "late"),  # as a second copy of the table does
+        (lambda rows: rows.replace("24,late", "3,late"), "late"),  # the fold's networks saw it
+        (lambda rows: rows.replace("24,late", "24.5,late"), "late"),
+        (lambda rows: rows.replace("24,late", "-1,late"), "late"),
+        (lambda rows: rows[: rows.index("\n") + 1], "late"),
+        (lambda rows: rows + rows.replace("late", "gone"), "gone"),
+        (lambda rows: rows + "3,,0,1.0\n", "nan"),
+    ],
+    ids=["twice", "seen", "half", "negative", "missing", "unknown", "blank"],
+)
+def test_a_table_of_other_chips_than_its_fold_keeps_out_is_refused(
+    spoil: Callable[[str], str], fold: str, tmp_path: Path
+) -> None:
+    dataset = write_dataset(tmp_path)
+    chips = load_chips(dataset, tmp_path)
+    (tmp_path / "pits").mkdir()
+    head = "chip,fold,seed,logit\n"
+    (tmp_path / "pits/early.chips.csv").write_text(head + rows_of(chips, "early"))
+    late = tmp_path / "pits/late.chips.csv"
+    late.write_text(head + rows_of(chips, "late"))
+    assert read_out_of_fold(dataset, chips) is not None
+    late.write_text(head + spoil(rows_of(chips, "late")))
+    with pytest.raises(DatasetError, match=f"the fold '?{fold}'? of .*pits.toml keeps out once"):
+        read_out_of_fold(dataset, chips)
+
+
+def test_folds_may_be_called_by_numbers(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path, DATASET.replace("early =", "2019 =").replace("late", "2024"))
+    chips = load_chips(dataset, tmp_path)
+    (tmp_path / "pits").mkdir()
+    for fold in ("2019", "2024"):
+        text = "chip,fold,seed,logit\n" + rows_of(chips, fold)
+        (tmp_path / f"pits/{fold}.chips.csv").write_text(text)
+    scores = read_out_of_fold(dataset, chips)
+    assert scores is not None
+    assert set(scores["fold"]) == {"2019", "2024"}
 
 
 def test_threshold_and_probabilities_are_those_of_the_stated_prevalence(tmp_path: Path) -> None:
