@@ -379,7 +379,8 @@ def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
             frame.drop(columns=["place", "region", "fold"], errors="ignore").astype(float)
         except (OSError, ValueError) as error:
             raise DatasetError(
-                f"There are no out-of-fold scores at {path} ({error}): train the held-out datasets."
+                f"There are no out-of-fold scores at {path} ({error}): train the held-out datasets "
+                "first."
             ) from error
         if tuple(frame.columns) == FIRST_COLUMNS:
             frame = _of_first_columns(frame)
