@@ -8,7 +8,13 @@ import pytest
 
 from models.labelled.chip_dataset import Chips, load_chips
 from models.patches.figures import HARD, Contrast
-from tests.benchmarks.mine_chips import baseline, fit_logistic, paired_gain, statistics
+from tests.benchmarks.mine_chips import (
+    baseline,
+    fit_logistic,
+    paired_gain,
+    statistics,
+    with_land,
+)
 from tests.models.made_up_chips import write_dataset
 
 
@@ -67,3 +73,15 @@ def test_the_baseline_prints_both_ways_of_keeping_out(
     out = capsys.readouterr().out
     assert "AUC, hard negatives: 1.0 [1.0, 1.0]" in out
     assert "places kept out, galleries trained on: AUC 1.0000" in out
+
+
+def test_random_land_is_trained_on_or_judged_on_and_never_a_place_of_both(chips: Chips) -> None:
+    for fold in range(len(chips.fold_names)):
+        taught, judged = with_land(chips, fold)
+        assert not taught[judged].any()
+        assert not set(chips.place[taught]) & set(chips.place[judged])
+        assert taught[chips.random_land].any()
+        assert chips.random_land[judged].any()
+        assert set(np.flatnonzero(chips.fold == fold)) <= set(judged)
+        other = ~chips.random_land & (chips.fold != fold)
+        assert taught[other].sum() >= chips.trained_on(fold).sum() - 1
