@@ -43,7 +43,7 @@ from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
 from models.licences import forbids_commerce
 from models.network import STRIDE, KilnNet
-from models.site_class import SiteClass
+from models.site_class import SiteClass, load_site_class
 from models.weights import (
     Familiarity,
     LoadedWeights,
@@ -192,6 +192,8 @@ def default_recipe(steps: int, start: LoadedWeights | None = None) -> TrainingRe
 def _plan(settings: TrainSettings) -> _Plan:
     device = training_device(settings.device)
     # before minutes of reading
+    if settings.site_class is not None:
+        load_site_class(settings.site_class)
     start = load_weights(find_weights(settings.start)) if settings.start is not None else None
     dataset = load_dataset(
         settings.dataset, settings.data_root, settings.fold, reviewed=settings.labels

@@ -215,6 +215,14 @@ class DatasetFile(_Frozen):
         return tuple(source for source in self.sources if not source.evaluation_only)
 
     @model_validator(mode="after")
+    def _tables_once(self) -> Self:
+        for name in ("out_of_fold", "transfers", "adapted"):
+            tables = getattr(self, name)
+            if len(set(tables)) < len(tables):
+                raise ValueError(f"{name} names a table twice: its sites would count double")
+        return self
+
+    @model_validator(mode="after")
     def _licences_allow(self) -> Self:
         for source in self.trained_sources:
             if source.licence == UNSTATED:

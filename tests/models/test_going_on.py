@@ -14,10 +14,10 @@ from models.patches.training import train_patches
 from models.training import GENTLE_RATE, TrainSettings, default_recipe, train
 from models.weights import default_weights, load_weights, save_weights
 from tests.made_up import write_raster
+from tests.models.fitting.test_loop import source
 from tests.models.labelled.formats.test_reviewed import box, label, seen, square, write
 from tests.models.made_up_models import SMALL, make_weights, simulated_picture
 from tests.models.made_up_tiles import write_tiles
-from tests.models.test_training import source
 from tiles.errors import ConfigError, DatasetError, WeightsError
 
 HEAD = 'name = "made_up"\nlicence = "CC0-1.0"\nsteps = 2\n'
@@ -145,7 +145,7 @@ def test_a_start_that_saw_what_the_fold_holds_out_is_refused(tmp_path: Path) -> 
     assert train(again.model_copy(update={"start": on_fold})).is_file()
 
 
-def test_a_start_that_is_missing_is_said_before_imagery_is_read(tmp_path: Path) -> None:
+def test_a_start_or_class_that_is_missing_is_said_before_imagery_is_read(tmp_path: Path) -> None:
     dataset = write_tiles(tmp_path)
     gone = tmp_path / "gone"
     asked = TrainSettings(dataset=dataset, out=tmp_path / "on.safetensors", data_root=gone)
@@ -153,6 +153,8 @@ def test_a_start_that_is_missing_is_said_before_imagery_is_read(tmp_path: Path) 
         train(asked)
     with pytest.raises(WeightsError, match="no weights called 'nosuch'"):
         train(asked.model_copy(update={"start": Path("nosuch")}))
+    with pytest.raises(ConfigError, match="nosuch"):
+        train(asked.model_copy(update={"site_class": "nosuch"}))
 
 
 def test_a_start_may_be_named_like_other_weights(tmp_path: Path) -> None:

@@ -187,6 +187,11 @@ def test_simulation_repeats_from_its_seed_and_can_be_left_out(data: Path) -> Non
         ("[labelled_chips]\n", None, "holds chips labelled as a whole"),
         (TILES.replace("CC0-1.0", "none stated"), None, "states no licence: set evaluation_only"),
         (TILES.replace("CC0-1.0", "CC-BY-NC-4.0"), None, "cannot be CC0-1.0"),
+        (
+            'out_of_fold = ["a.csv", "b.csv", "a.csv"]\n' + TILES,
+            None,
+            "out_of_fold names a table twice",
+        ),
         (SCENE.replace("strips = 4", "strips = 5"), None, r"12\.8 km each, at least 15 km"),
         ("steps = 4\n", None, "is not TOML"),
     ],
