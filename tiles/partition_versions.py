@@ -7,6 +7,7 @@ one is about what came from the difference. Whatever sums and differences of gro
 an attacker forms, the set of cells is a union of *atoms*: the largest sets of cells that no group
 of any version parts (the common refinement). So a version is safe beside the earlier ones if each
 atom that any version releases holds what a group must, or was released as a group before anyway.
+A version that releases nothing is always safe.
 """
 
 from collections import defaultdict
@@ -100,7 +101,8 @@ def next_version(
     before = [released_cells(version) for version in earlier]
     for groups in _candidates(ground, before[-1], rule):
         released = {str(at): group.cells for at, group in enumerate(groups) if group.released}
-        if not unsafe_atoms(released, before, ground, rule):
+        # what releases nothing tells nothing, whatever became of the places of earlier versions
+        if not released or not unsafe_atoms(released, before, ground, rule):
             return partition_frame(ground, groups)
     raise TableError(
         "no new version of the partition is safe beside the earlier ones (their intersections "

@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tiles.cells import Cell
-from tiles.errors import RegionError
+from tiles.errors import RegionError, TableError
 from tiles.partition import REST, Rule, build_partition, ground_of, lower_site_count
 from tiles.partition_versions import atoms, next_version, released_cells, unsafe_atoms
 
@@ -136,22 +136,39 @@ COUNTS = st.dictionaries(
 )
 
 
+def test_where_no_site_is_left_a_version_releases_nothing_and_is_no_error():
+    # The second version, less the first, tells of ground that holds five sites then, and none now.
+    cells = region(8, 9)
+    versions = [build_partition(sites({(0, 0): 5}), cells)]
+    versions.append(next_version(sites({(0, 1): 1, (0, 8): 4}), cells, versions))
+    assert [len(released_cells(version)) for version in versions] == [1, 1]
+    new = next_version(sites({}), cells, versions)
+    assert not new["released"].any()
+    assert sorted(new["cell_ids"].explode()) == sorted(cells["cell_id"])
+
+
 @settings(deadline=None, max_examples=20)
+@example(first={(0, 0): 5}, second={(0, 1): 1, (0, 8): 4}, third={})
 @given(first=COUNTS, second=COUNTS, third=COUNTS)
-def test_every_version_is_safe_beside_all_earlier_ones(first, second, third):
+def test_every_version_is_refused_or_safe_beside_all_earlier_ones(first, second, third):
     cells = region(8, 9)
     versions = [build_partition(sites(first), cells)]
     for counts in (second, third):
         points = sites(counts)
-        new = next_version(points, cells, versions)
+        try:
+            new = next_version(points, cells, versions)
+        except TableError:  # the earlier one is kept
+            continue
         ids = [cell_id for cell_ids in new["cell_ids"] for cell_id in cell_ids]
         assert sorted(ids) == sorted(cells["cell_id"])
         assert new["group_id"].is_unique
         released = {tuple(c) for old in versions for c in released_cells(old).values()}
-        for part in atoms([released_cells(version) for version in (*versions, new)]):
+        looked_at = [released_cells(version) for version in (*versions, new)]
+        for part in atoms(looked_at) if looked_at[-1] else []:  # nothing released tells nothing
             inside = points["cell_id"].isin([one.cell_id for one in part])
             enough = lower_site_count(points.loc[inside, "p_low"]) >= RULE.k
             assert enough or part in released
         held = new["k_lower"][new["released"]]
         assert np.all(held >= RULE.k)
         versions.append(new)
+        next_version(points, cells, versions)  # where nothing changed it is not refused
