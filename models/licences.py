@@ -13,3 +13,8 @@ _NO_COMMERCE = re.compile(r"(?<![a-z])nc(?![a-z])|non[- ]?commercial", re.IGNORE
 def forbids_commerce(licence: str) -> bool:
     """Whether a licence names itself non-commercial, however it is spelt."""
     return _NO_COMMERCE.search(licence) is not None
+
+
+def forbids_more(licence: str, than: str) -> bool:
+    """Whether a licence forbids what another allows: such pixels cannot give such weights."""
+    return forbids_commerce(licence) and not forbids_commerce(than)

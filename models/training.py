@@ -41,7 +41,7 @@ from models.judging.out_of_fold import figures_of_table
 from models.judging.scoring import find_mistakes, read_scores
 from models.labelled.class_of_labels import class_of_labels
 from models.labelled.dataset import Dataset, Source, load_dataset
-from models.licences import forbids_commerce
+from models.licences import forbids_more
 from models.network import STRIDE, KilnNet
 from models.site_class import SiteClass, load_site_class
 from models.weights import (
@@ -235,7 +235,7 @@ def _check_start(start: WeightsCard, dataset: Dataset, site_class: SiteClass) ->
             f"{start.name} finds {start.site_class}, and {dataset.file.name} teaches "
             f"{site_class.name}: start from weights of that class."
         )
-    if forbids_commerce(start.licence) and not forbids_commerce(dataset.file.licence):
+    if forbids_more(start.licence, dataset.file.licence):
         raise DatasetError(
             f"{start.name} is {start.licence}, so weights that go on from it cannot be "
             f"{dataset.file.licence}: change the dataset file's licence; a folder needs one."

@@ -16,11 +16,10 @@ from models.detector import Detector
 from models.judging.evaluation import average_precision, best_threshold, match
 from models.judging.predictions import prediction_table, write_predictions
 from models.judging.scoring import (
+    by_place,
     detect_pictures,
-    join_scores,
     score_pictures,
-    score_table,
-    scored_of,
+    score_places,
     write_scores,
 )
 from models.weights import Recall
@@ -65,14 +64,14 @@ def score_held_out(
         fold: Which fold held them out.
         seed: Of the training.
     """
-    scores, predictions = [], []
-    for place in sorted({picture.place for picture in pictures}):
-        group = [picture for picture in pictures if picture.place == place]
+    ordered, found, predictions = [], [], []
+    for group in by_place(pictures):
         boxes = detect_pictures(detector, group)
-        scored = scored_of(group, boxes)
-        scores.append(score_table(scored, place, tolerance_m, fold, seed, group[0].region))
+        ordered += group
+        found += boxes
         predictions.append(prediction_table(group, boxes, fold, seed))
-    return HeldOut(join_scores(scores), pd.concat(predictions, ignore_index=True))
+    scores = score_places(ordered, found, tolerance_m, fold, seed)
+    return HeldOut(scores, pd.concat(predictions, ignore_index=True))
 
 
 def write_held_out(held: HeldOut, weights: Path) -> None:
@@ -112,7 +111,7 @@ def operate(
     )
     if transfers is not None:
         calibration = _known_elsewhere(calibration, transfers)
-    return Operating(threshold, _recall(score > threshold, is_site, place), calibration)
+    return Operating(threshold, recall_of(score > threshold, is_site, place), calibration)
 
 
 def _known_elsewhere(calibration: Calibration, transfers: pd.DataFrame) -> Calibration:
@@ -128,8 +127,14 @@ def _known_elsewhere(calibration: Calibration, transfers: pd.DataFrame) -> Calib
     return calibration.model_copy(update={"variance_elsewhere": variance})
 
 
-def _recall(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
-    """Recall with a 95 % interval from resampling places."""
+def recall_of(above: Bools, is_site: Bools, place: NDArray[np.int64]) -> Recall:
+    """Recall with a 95 % interval from resampling places.
+
+    Args:
+        above: Whether each scores above the threshold, shape (n,).
+        is_site: Whether it is a site.
+        place: Number of its place, from 0.
+    """
     rng = np.random.default_rng(0)
     n = int(place.max()) + 1
     sites = np.bincount(place, is_site, n)

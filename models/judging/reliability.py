@@ -89,19 +89,22 @@ class Forecasts:
         )
 
 
-def forecasts_of(table: pd.DataFrame, log_odds: Floats) -> Forecasts:
+def forecasts_of(table: pd.DataFrame, log_odds: Floats, place: Ints | None = None) -> Forecasts:
     """The detections of a table of scores (rows of sites never found say nothing here).
 
     Args:
         table: As `scoring.score_table` writes them.
         log_odds: One a row of the table.
+        place: The bootstrap's unit of each row, where the table's own places are none.
     """
+    if place is None:
+        place = pd.factorize(table["place"], sort=True)[0].astype(np.int64)
     use = ((table["score"] > 0) & (table["per_1000km2"] > 0)).to_numpy()
     return Forecasts(
         np.asarray(log_odds, float)[use],
         table["is_site"].to_numpy(bool)[use],
         table["per_1000km2"].to_numpy(float)[use],
-        pd.factorize(table["place"], sort=True)[0].astype(np.int64)[use],
+        place[use],
     )
 
 
@@ -311,18 +314,25 @@ def left_out(table: pd.DataFrame) -> pd.Series[str]:
 
 
 def reliability_by_region(
-    table: pd.DataFrame, log_odds: Floats, prevalence_per_1000km2: float, threshold: float = 0.0
+    table: pd.DataFrame,
+    log_odds: Floats,
+    prevalence_per_1000km2: float,
+    threshold: float = 0.0,
+    place: Ints | None = None,
 ) -> dict[str, Reliability]:
-    """Figures of each region of a table, of detections above a threshold; and of all as `all`."""
+    """Figures of each region of a table, of detections above a threshold; and of all as `all`.
+
+    `place` is as in `forecasts_of`.
+    """
     above = (table["score"] > threshold).to_numpy()
     found = {}
     for region in [*sorted(table["region"].unique()), "all"]:
         here = above & ((table["region"] == region).to_numpy() | (region == "all"))
-        figures = (
-            reliability(forecasts_of(table[here], log_odds[here]), prevalence_per_1000km2)
-            if here.any()
-            else None
-        )
+        if not here.any():
+            continue
+        unit = None if place is None else place[here]
+        forecasts = forecasts_of(table[here], log_odds[here], unit)
+        figures = reliability(forecasts, prevalence_per_1000km2)
         if figures is not None:
             found[region] = figures
     return found

@@ -343,6 +343,37 @@ def score_table(
     )
 
 
+def by_place(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """Pictures of one place together, places in order."""
+    names = sorted({picture.place for picture in pictures})
+    return [[picture for picture in pictures if picture.place == name] for name in names]
+
+
+def score_places(
+    pictures: Sequence[Picture],
+    boxes: Sequence[PixelBoxes],
+    tolerance_m: float,
+    fold: str = "",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Out-of-fold scores of several places as one table; see `score_table`.
+
+    Args:
+        pictures: Of any places.
+        boxes: What was detected on each.
+        tolerance_m: A detection this near a site has found it.
+        fold: Which fold held the places out.
+        seed: Of that training.
+    """
+    found = {id(picture): own for picture, own in zip(pictures, boxes, strict=True)}
+    tables = []
+    for group in by_place(pictures):
+        scored = scored_of(group, [found[id(picture)] for picture in group])
+        place, region = group[0].place, group[0].region
+        tables.append(score_table(scored, place, tolerance_m, fold, seed, region))
+    return join_scores(tables)
+
+
 def join_scores(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Tables of scores as one, with the density of sites of each whole region.
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labelled.formats.npz import UNREADABLE, named
-from models.licences import UNSTATED, forbids_commerce
+from models.licences import UNSTATED, forbids_more
 from models.patches.network import COARSEST_PX
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
@@ -81,7 +81,7 @@ class ChipsFile(_Frozen):
         source = self.labelled_chips
         if source.licence == UNSTATED:
             raise ValueError(f"{source.credit} states no licence: nothing may be trained on it")
-        if forbids_commerce(source.licence) and not forbids_commerce(self.licence):
+        if forbids_more(source.licence, self.licence):
             raise ValueError(
                 f"{source.credit} is {source.licence}, so weights trained on it cannot be "
                 f"{self.licence}"

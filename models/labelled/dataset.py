@@ -25,7 +25,7 @@ from models.labelled.sources import (
     read_sources,
     simulated_pictures,
 )
-from models.licences import forbids_commerce
+from models.licences import forbids_more
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
 
@@ -298,7 +298,7 @@ def _with_reviewed(dataset: Dataset, folder: Path) -> Dataset:
         DatasetError: The folder cannot be used, or its licence forbids the weights' own.
     """
     imagery = read_reviewed_imagery(folder)
-    if forbids_commerce(imagery.licence) and not forbids_commerce(dataset.file.licence):
+    if forbids_more(imagery.licence, dataset.file.licence):
         raise DatasetError(
             f"{folder} holds labels on pixels under {imagery.licence}, so weights trained on them "
             f"cannot be {dataset.file.licence}: change the dataset file's licence."

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.labelled.formats.tiles import TileFormat
 from models.labelled.places import BLOCK_M
-from models.licences import UNSTATED, forbids_commerce
+from models.licences import UNSTATED, forbids_more
 from models.weights import TrainedPlace
 from tiles.errors import DatasetError
 from tiles.settings_file import read_settings
@@ -229,7 +229,7 @@ class DatasetFile(_Frozen):
                 raise ValueError(
                     f"{source.credit} states no licence: set evaluation_only, or leave it out"
                 )
-            if forbids_commerce(source.licence) and not forbids_commerce(self.licence):
+            if forbids_more(source.licence, self.licence):
                 raise ValueError(
                     f"{source.credit} is {source.licence}, so weights trained on it cannot be "
                     f"{self.licence}"

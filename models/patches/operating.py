@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from models.calibration import Calibration, fit_calibration
+from models.judging.operating import recall_of
 from models.labelled.chip_dataset import Chips
 from models.site_class import SiteClass
 from models.weights import Recall
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 GSD_M = 10.0
-# Replicates of the bootstrap over places for the recall's interval.
-REPLICATES = 1000
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,12 @@ def operate_patches(scores: pd.DataFrame, chips: Chips, site_class: SiteClass) -
         site_class.prevalence_per_1000km2,
         region=pd.factorize(table["region"], sort=True)[0].astype(np.int64),
     )
-    sites, land, chip_km2 = score[is_site], score[~is_site], _chip_km2(chips)
-    threshold = _best_threshold(sites, land, site_class.prevalence_per_1000km2, chip_km2)
+    threshold = land_threshold(table, site_class.prevalence_per_1000km2)
     return PatchOperating(
         threshold,
-        _recall(score > threshold, is_site, place),
+        recall_of(score > threshold, is_site, place),
         calibration,
-        round(_alarms(land, threshold, chip_km2), 1),
+        round(_alarms(table, threshold), 1),
     )
 
 
@@ -86,7 +83,8 @@ def land_table(scores: pd.DataFrame, chips: Chips) -> pd.DataFrame:
     index = used["chip"].to_numpy(np.int64)
     is_site = chips.is_site[index]
     network = used.groupby(["fold", "seed"]).ngroup().to_numpy()
-    land_km2 = _chip_km2(chips) * np.bincount(network, ~is_site)
+    chip_km2 = (chips.pixels.shape[2] * GSD_M / 1000) ** 2
+    land_km2 = chip_km2 * np.bincount(network, ~is_site)
     density = 1000 * np.bincount(network, is_site) / land_km2
     fold = used["fold"].astype(str).to_numpy()
     return pd.DataFrame(
@@ -109,30 +107,23 @@ def place_numbers(table: pd.DataFrame) -> Ints:
     return pd.factorize(place, sort=True)[0].astype(np.int64)
 
 
-def _chip_km2(chips: Chips) -> float:
-    return float((chips.pixels.shape[2] * GSD_M / 1000) ** 2)
+def land_threshold(table: pd.DataFrame, per_1000km2: float) -> float:
+    """The score of the greatest F1 on land with so many sites, to two decimals.
 
-
-def _alarms(land: Floats, threshold: float, chip_km2: float) -> float:
-    return 1000 * float((land > threshold).mean()) / chip_km2
-
-
-def _best_threshold(sites: Floats, land: Floats, per_1000km2: float, chip_km2: float) -> float:
+    Args:
+        table: See `land_table`.
+        per_1000km2: Sites per 1,000 km2.
+    """
+    sites = table.loc[table["is_site"], "score"].to_numpy(float)
     candidates = np.round(np.arange(0.05, 0.991, 0.01), 2)
     f1 = []
     for candidate in candidates:
         hits = per_1000km2 * float((sites > candidate).mean())
-        wrong = _alarms(land, float(candidate), chip_km2)
-        f1.append(2 * hits / (hits + wrong + per_1000km2))
+        f1.append(2 * hits / (hits + _alarms(table, float(candidate)) + per_1000km2))
     return float(candidates[int(np.argmax(f1))])
 
 
-def _recall(above: NDArray[np.bool_], is_site: NDArray[np.bool_], place: Ints) -> Recall:
-    """Recall with a 95 % interval from resampling places."""
-    n = int(place.max()) + 1
-    sites, found = np.bincount(place, is_site, n), np.bincount(place, is_site & above, n)
-    draws = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=REPLICATES)
-    replicates = (draws @ found) / np.maximum(draws @ sites, 1)
-    low, high = np.quantile(replicates, [0.025, 0.975])
-    mean = float(found.sum() / sites.sum())
-    return Recall(mean=round(mean, 4), low=round(float(low), 4), high=round(float(high), 4))
+def _alarms(table: pd.DataFrame, threshold: float) -> float:
+    """Chips of random land above a threshold, per 1,000 km2."""
+    wrong = (table["score"] > threshold) & ~table["is_site"]
+    return 1000 * float(wrong.sum()) / float(table["area_km2"].iloc[0])

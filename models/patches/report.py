@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,15 +12,14 @@ from models.judging.held_out import write_report
 from models.judging.reliability import (
     Reliability,
     crossfitted_log_odds,
-    forecasts_of,
-    reliability,
+    reliability_by_region,
 )
 from models.judging.trade_offs import AtScore, Cheapest, cheapest, trade_offs
 from models.labelled.chip_dataset import Chips, load_chips
 from models.labelled.class_of_labels import named_class
 from models.patches.chips_page import RankedChips, chips_page
 from models.patches.figures import patch_figures
-from models.patches.operating import land_table, operate_patches, place_numbers
+from models.patches.operating import land_table, land_threshold, place_numbers
 from models.patches.training import out_of_fold_folder, read_out_of_fold
 from models.weights import Figure
 from tiles.errors import DatasetError
@@ -91,9 +90,12 @@ def judge_chips(dataset: Path, data_root: Path) -> JudgedChips:
             "trainings of all folds wrote there, `kilnlight train --fold`."
         )
     site_class = named_class(chips.file.site_class, dataset)
-    threshold = operate_patches(scores, chips, site_class).threshold
     prevalence = site_class.prevalence_per_1000km2
     table = land_table(scores, chips)
+    threshold = land_threshold(table, prevalence)
+    log_odds = crossfitted_log_odds(table, prevalence)
+    # random land stands in the table once for every network, and is one place all the same
+    place = place_numbers(table)
     record = ChipsReport(
         dataset=chips.file.name,
         version=chips.file.version,
@@ -102,25 +104,12 @@ def judge_chips(dataset: Path, data_root: Path) -> JudgedChips:
         prevalence_per_1000km2=prevalence,
         threshold=threshold,
         figures=tuple(patch_figures(scores, chips)),
-        calibration=_calibration(table, prevalence),
+        calibration=reliability_by_region(table, log_odds, prevalence, place=place),
         at_scores=trade_offs(table, threshold, prevalence),
         cheapest=cheapest(table, prevalence),
         disclaimer=site_class.disclaimer,
     )
     return JudgedChips(record, chips, scores)
-
-
-def _calibration(table: pd.DataFrame, prevalence_per_1000km2: float) -> dict[str, Reliability]:
-    log_odds = crossfitted_log_odds(table, prevalence_per_1000km2)
-    # random land stands in the table once for every network, and is one place all the same
-    forecasts = replace(forecasts_of(table, log_odds), place=place_numbers(table))
-    found = {}
-    for fold in [*sorted(table["fold"].unique()), "all"]:
-        here = (table["fold"] == fold).to_numpy() | (fold == "all")
-        figures = reliability(forecasts[here], prevalence_per_1000km2)
-        if figures is not None:
-            found[fold] = figures
-    return found
 
 
 def write_judged_chips(judged: JudgedChips, folder: Path) -> tuple[Path, ...]:

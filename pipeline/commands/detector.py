@@ -1,13 +1,16 @@
 """`kilnlight train`, `evaluate` and `labels`: the detector, how good it is, and its labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.commands.options import Quiet
 from tiles.errors import ConfigError
+
+if TYPE_CHECKING:
+    from models.judging.assessing import Question
 
 
 def train(
@@ -197,40 +200,58 @@ def evaluate(
     if run_folder is not None:
         why = f"--run judges what stands in {run_folder}"
         _refuse(why, of_weights | {"--out-of-fold": out_of_fold or None})
-        from pipeline.scoring import Bounds, assess_run, write_evaluation
-
-        found = assess_run(run_folder, truth, Bounds.parse(bounds) if bounds else None)
-        typer.echo(found.summary())
-        if out is not None:
-            typer.echo(f"Wrote {write_evaluation(found, out)}.")
-        return
+        return _evaluate_run(run_folder, truth, bounds, out)
     _refuse("Only a run is judged within bounds", {"--bounds": bounds})
     from models.labelled.chip_dataset import is_chips_file
 
     if is_chips_file(truth):
         why = "chips labelled as a whole are judged by what the trainings of all folds wrote"
         _refuse(f"{truth}: {why}", of_weights)
-        _evaluate_chips(truth, data, out)
-        return
+        return _evaluate_chips(truth, data, out)
     if out_of_fold:
         _refuse(f"--out-of-fold judges by the tables that {truth} names", of_weights)
-        from models.judging.held_out import held_out_report, write_report
+        return _evaluate_out_of_fold(truth, out)
+    from models.judging.assessing import Question
 
-        report = held_out_report(truth)
-        typer.echo(report.summary())
-        if out is not None:
-            typer.echo(f"Wrote {write_report(report, out)}.")
-        return
+    question = Question(truth, data, fold, site_class)
+    return _evaluate_weights(question, weights, against, device, out)
+
+
+def _tell(summary: str, out: Path | None, write: Callable[[Path], Sequence[Path]]) -> None:
+    """Say what was found, and write it where it was asked for."""
+    typer.echo(summary)
+    if out is not None:
+        typer.echo(f"Wrote {', '.join(map(str, write(out)))}.")
+
+
+def _evaluate_weights(
+    question: "Question", weights: Path | None, against: Path | None, device: str, out: Path | None
+) -> None:
+    """Weights, beside rivals where they are named, on what a dataset holds out."""
     from models.detector import Detector
-    from models.judging.assessing import Question, assess, write_assessment
+    from models.judging.assessing import assess, write_assessment
     from models.weights import find_weights
 
     detector = Detector.load(find_weights(weights), device)
     rival = Detector.load(find_weights(against), device) if against is not None else None
-    assessed = assess(detector, Question(truth, data, fold, site_class), rival)
-    typer.echo(assessed.record.summary())
-    if out is not None:
-        typer.echo(f"Wrote {', '.join(map(str, write_assessment(assessed, out)))}.")
+    assessed = assess(detector, question, rival)
+    _tell(assessed.record.summary(), out, lambda folder: write_assessment(assessed, folder))
+
+
+def _evaluate_run(run_folder: Path, truth: Path, bounds: str | None, out: Path | None) -> None:
+    """A run against known places."""
+    from pipeline.scoring import Bounds, assess_run, write_evaluation
+
+    found = assess_run(run_folder, truth, Bounds.parse(bounds) if bounds else None)
+    _tell(found.summary(), out, lambda folder: [write_evaluation(found, folder)])
+
+
+def _evaluate_out_of_fold(dataset: Path, out: Path | None) -> None:
+    """What the tables that a dataset names say."""
+    from models.judging.held_out import held_out_report, write_report
+
+    report = held_out_report(dataset)
+    _tell(report.summary(), out, lambda folder: [write_report(report, folder)])
 
 
 def _refuse(why: str, options: Mapping[str, object]) -> None:
@@ -249,9 +270,7 @@ def _evaluate_chips(dataset: Path, data: Path, out: Path | None) -> None:
     from models.patches.report import judge_chips, write_judged_chips
 
     judged = judge_chips(dataset, data)
-    typer.echo(judged.record.summary())
-    if out is not None:
-        typer.echo(f"Wrote {', '.join(map(str, write_judged_chips(judged, out)))}.")
+    _tell(judged.record.summary(), out, lambda folder: write_judged_chips(judged, folder))
 
 
 labels_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)

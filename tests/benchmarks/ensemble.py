@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from models.chips import Picture
 from models.detection import PixelBoxes
 from models.judging.out_of_fold import compare_tables, figures_of_table
 from models.judging.predictions import boxes_on, read_predictions
-from models.judging.scoring import SCORE_FLOOR, join_scores, score_table, scored_of
+from models.judging.scoring import SCORE_FLOOR, join_scores, score_places
 from models.labelled.dataset import load_dataset
 
 DATASET = Path("models/datasets/brick_kiln.toml")
@@ -55,17 +54,7 @@ def tables(data: Path, folder: Path, fold: str) -> list[pd.DataFrame]:
     predictions = [read_predictions(folder / f"{fold}_s{seed}.predictions.csv") for seed in SEEDS]
     by_seed = [[boxes_on(picture, table) for picture in pictures] for table in predictions]
     ways = [*by_seed, [together(boxes) for boxes in zip(*by_seed, strict=True)]]
-    return [_scores(pictures, boxes, fold) for boxes in ways]
-
-
-def _scores(pictures: Sequence[Picture], boxes: Sequence[PixelBoxes], fold: str) -> pd.DataFrame:
-    parts = []
-    for place in sorted({picture.place for picture in pictures}):
-        group = [i for i, picture in enumerate(pictures) if picture.place == place]
-        scored = scored_of([pictures[i] for i in group], [boxes[i] for i in group])
-        region = pictures[group[0]].region
-        parts.append(score_table(scored, place, TOLERANCE_M, fold, 0, region))
-    return join_scores(parts)
+    return [score_places(pictures, boxes, TOLERANCE_M, fold) for boxes in ways]
 
 
 def main(data: Path, folder: Path, *folds: str) -> None:

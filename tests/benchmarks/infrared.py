@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.chips import Picture
 from models.judging.out_of_fold import compare_tables, figures_of_table
-from models.judging.scoring import join_scores, score_table, scored_of
+from models.judging.scoring import join_scores, score_places
 from models.labelled.dataset import Source, load_dataset
 from models.weights import NetworkShape
 from tests.benchmarks.colour_model import fit_colour_model
@@ -59,10 +59,8 @@ def scores(data: Path, chips: Chips, added: tuple[str, ...]) -> pd.DataFrame:
         (source,) = [s for s in dataset.train if s.name == REGION]
         taught = Source(source.name, source.share, widened(source.pictures, chips, added))
         model = fit_colour_model([taught], NetworkShape())
-        for place in sorted({p.place for p in dataset.test}):
-            group = tuple(p for p in dataset.test if p.place == place)
-            found = [model.detect(p) for p in widened(group, chips, added)]
-            tables.append(score_table(scored_of(group, found), place, TOLERANCE_M, fold, 0, REGION))
+        found = [model.detect(p) for p in widened(dataset.test, chips, added)]
+        tables.append(score_places(dataset.test, found, TOLERANCE_M, fold))
     return join_scores(tables)
 
 

@@ -106,9 +106,9 @@ def _table(chips: Chips, fold: int, index: NDArray[np.int64], logit: Floats) -> 
     return pd.DataFrame({"chip": index, "fold": name, "seed": 0, "logit": logit})
 
 
-def held_out(chips: Chips, fold: int) -> NDArray[np.int64]:
-    """Chips that a fold's network is judged on."""
-    return np.flatnonzero((chips.fold == fold) | chips.random_land)
+def quarters(chips: Chips) -> NDArray[np.int64]:
+    """One of four parts for each chip, chips of a place together."""
+    return np.random.default_rng(0).permutation(int(chips.place.max()) + 1)[chips.place] % 4
 
 
 def baseline(chips: Chips) -> None:
@@ -117,12 +117,12 @@ def baseline(chips: Chips) -> None:
     tables = []
     for fold in range(len(chips.fold_names)):
         score = fit_logistic(x[chips.trained_on(fold)], chips.is_site[chips.trained_on(fold)])
-        index = held_out(chips, fold)
+        index = chips.scored_by(fold)
         tables.append(_table(chips, fold, index, score(x[index])))
     print("galleries kept out")
     for figure in patch_figures(pd.concat(tables), chips):
         print(f"  {figure.name}: {figure.value} [{figure.low}, {figure.high}]")
-    part = np.random.default_rng(0).permutation(int(chips.place.max()) + 1)[chips.place] % 4
+    part = quarters(chips)
     logit = np.zeros(len(x))
     for number in range(4):
         taught = (part != number) & ~chips.random_land
@@ -150,8 +150,7 @@ def land(chips: Chips, fold_name: str) -> None:
 
 def with_land(chips: Chips, fold: int) -> tuple[Bools, NDArray[np.int64]]:
     """Chips to train on, and numbers of those to judge: the fold, and a quarter of random land."""
-    part = np.random.default_rng(0).permutation(int(chips.place.max()) + 1)[chips.place] % 4
-    closed = (chips.fold == fold) | (chips.random_land & (part == fold % 4))
+    closed = (chips.fold == fold) | (chips.random_land & (quarters(chips) == fold % 4))
     return ~closed & ~np.isin(chips.place, chips.place[closed]), np.flatnonzero(closed)
 
 

@@ -26,7 +26,7 @@ from models.judging.land_rates import land_rates
 from models.judging.out_of_fold import figures_of_table, nested_figures_of_table
 from models.judging.perfect import perfect_detector
 from models.judging.predictions import boxes_on, read_predictions
-from models.judging.scoring import detect_pictures, join_scores, score_table, scored_of
+from models.judging.scoring import detect_pictures, join_scores, score_places
 from models.labelled.dataset import load_dataset
 from models.labelled.dataset_file import read_dataset_file
 from models.labelled.formats.notes import read_notes
@@ -72,12 +72,8 @@ def judged(fold: Fold, notes: bool) -> pd.DataFrame:
     """Scores of a fold's predictions against the labels, with or without the notes on them."""
     pictures = fold.pictures(notes)
     predictions = read_predictions(fold.predictions)
-    tables = []
-    for place in sorted({picture.place for picture in pictures}):
-        group = [picture for picture in pictures if picture.place == place]
-        scored = scored_of(group, [boxes_on(picture, predictions) for picture in group])
-        tables.append(score_table(scored, place, TOLERANCE_M, fold.name, 0, group[0].region))
-    return join_scores(tables)
+    boxes = [boxes_on(picture, predictions) for picture in pictures]
+    return score_places(pictures, boxes, TOLERANCE_M, fold.name)
 
 
 def figures(tables: Sequence[pd.DataFrame], head: str) -> dict[str, str]:

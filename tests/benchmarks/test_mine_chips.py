@@ -28,7 +28,7 @@ def scored(chips: Chips, contrast: float) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     tables = []
     for fold, name in enumerate(chips.fold_names):
-        index = np.flatnonzero((chips.fold == fold) | chips.random_land)
+        index = chips.scored_by(fold)
         logit = contrast * chips.is_site[index] + rng.normal(size=len(index))
         tables.append(pd.DataFrame({"chip": index, "fold": name, "seed": 0, "logit": logit}))
     return pd.concat(tables)

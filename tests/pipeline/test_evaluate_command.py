@@ -30,7 +30,7 @@ def test_chips_are_judged_by_what_their_folds_left(
     chips = load_chips(dataset, tmp_path)
     (tmp_path / "pits").mkdir()
     for number, fold in enumerate(chips.fold_names):
-        index = np.flatnonzero((chips.fold == number) | chips.random_land)
+        index = chips.scored_by(number)
         logit = np.where(chips.is_site[index], 1.0, -1.0) + 0.01 * index
         table = pd.DataFrame({"chip": index, "fold": fold, "seed": 0, "logit": logit})
         table.to_csv(tmp_path / "pits" / f"{fold}_0.chips.csv", index=False)

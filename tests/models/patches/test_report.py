@@ -20,7 +20,7 @@ PER_GALLERY = 24
 def scores_of(chips: Chips, fold: str, seed: int = 0) -> pd.DataFrame:
     """What a fold's network may have written: sites score higher, most of the time."""
     number = chips.fold_names.index(fold)
-    index = np.flatnonzero((chips.fold == number) | chips.random_land)
+    index = chips.scored_by(number)
     rng = np.random.default_rng([number, seed])
     logit = rng.normal(np.where(chips.is_site[index], 1.5, -1.5), 1.5)
     return pd.DataFrame({"chip": index, "fold": fold, "seed": seed, "logit": logit.round(3)})
